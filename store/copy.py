@@ -1,0 +1,118 @@
+"""Batches into tables: Arrow record batches are encoded by pgpq and sent by binary COPY.
+
+A loader yields `Chunk`s. Each is written in one transaction (release.Load.write). Identity rows (`variant`) pass
+through a temporary stage, because other loads have some of them already; observations are new rows of a new load and
+are copied directly, after rows that repeat an earlier one of the load were taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg import sql
+
+ROW = "_row"
+"""Column that ties rows of several tables to one record of a chunk; it is not written."""
+
+_ENCODE_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One input row that was not loaded: where it stands, why, and the row itself (cut to a sensible length)."""
+
+    line: int
+    reason: str
+    detail: str
+    row: str
+
+
+@dataclass
+class Chunk:
+    """One transaction's worth of a file.
+
+    `tables` maps a table to rows without `load_id`. Where `variant` is among them, every table has the column `_row`,
+    the index of the record in this chunk, and `variant_record` has exactly one row for each. `records` counts the
+    file's records read for this chunk, rejected ones included; `position` is how much of the input that was, in the
+    unit that progress is shown in (bytes of the file on disk).
+    """
+
+    tables: dict[str, pa.RecordBatch]
+    records: int
+    rejects: list[Reject] = field(default_factory=list)
+    position: int = 0
+
+
+def copy_rows(conn: psycopg.Connection, table: str, rows: pa.RecordBatch, constants: Mapping[str, int] | None = None) -> int:
+    """Sends rows to a table by binary COPY; columns are matched by name, `_row` is left out.
+
+    `constants` adds int4 columns of one value (load_id). Returns the number of rows.
+    """
+    for name, value in (constants or {}).items():
+        rows = rows.append_column(name, pa.array(np.full(rows.num_rows, value, np.int32)))
+    if ROW in rows.schema.names:
+        rows = rows.drop_columns([ROW])
+    if rows.num_rows == 0:
+        return 0
+    columns = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table), columns)
+    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(encoder.write_header())
+        for start in range(0, rows.num_rows, _ENCODE_ROWS):
+            copy.write(encoder.write_batch(rows.slice(start, _ENCODE_ROWS)))
+        copy.write(encoder.finish())
+    return rows.num_rows
+
+
+def keep(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
+    """The rows whose record is kept; `kept` is (records,) bool, indexed by `_row`."""
+    mask = kept[rows.column(ROW).to_numpy()]
+    return rows if mask.all() else rows.filter(pa.array(mask))
+
+
+def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> tuple[int, set[int]]:
+    """Adds the variants that the store does not have yet.
+
+    Returns how many were new, and the keys whose stored alleles differ from those given: two variants whose hashed
+    keys collide, which must be rejected (design section 3).
+    """
+    with conn.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
+        copy_rows(conn, "variant_stage", rows)
+        cursor.execute(
+            """WITH added AS (INSERT INTO variant SELECT * FROM variant_stage ON CONFLICT DO NOTHING RETURNING 1)
+            SELECT count(*) FROM added"""
+        )
+        (added,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            """SELECT s.variant_key, s.ref, s.alt FROM variant_stage s JOIN variant v USING (variant_key)
+            WHERE s.variant_key & 1 = 1 AND (s.ref, s.alt) IS DISTINCT FROM (v.ref, v.alt)"""
+        )
+        return added, {key for key, *_ in cursor}
+
+
+def repeated(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows repeat an earlier one: (indices of repeats, index of the first row with the same key), in order."""
+    order = np.argsort(keys, kind="stable")
+    in_order = keys[order]
+    same = np.flatnonzero(in_order[1:] == in_order[:-1]) + 1
+    if not len(same):
+        return same, same
+    starts = np.searchsorted(in_order, in_order[same], side="left")
+    rows = np.argsort(order[same], kind="stable")
+    return order[same][rows], order[starts][rows]
+
+
+def record_lines(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) -> dict[int, int]:
+    """The lines of records that the load already has, by key."""
+    with conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT variant_key, line FROM variant_record WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id)
+        )
+        return dict(cursor.fetchall())

@@ -1,0 +1,228 @@
+"""How one table is read, as data, and the composer that turns it into SQL.
+
+Every entity module declares `Read` values: where rows come from, which are visible, what columns they have, by what
+they can be addressed, how they can be ordered and filtered. `compose` makes one statement per shape and caches it.
+Values never enter the text: they are bound by name, so a shape has one prepared statement whatever is asked.
+
+Rows come back as (parent key, *order columns, *columns).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+COUNT_LIMIT = 10_000
+"""`count` mode counts no further than one past this."""
+
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
+"""Bounds of `:lo` and `:hi` that leave nothing out."""
+
+
+@dataclass(frozen=True)
+class By:
+    """One way to address rows.
+
+    A root selection has `where` or `range`. A selection for many parents has `parent` too, the expression that says
+    which parent a row belongs to, with `:keys` in `where`; when each parent gets a page of its own, the statement is a
+    LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
+    of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them.
+    """
+
+    where: str = "true"
+    parent: str = "0"
+    anchor: str | None = None
+    each: str = "true"
+    range: tuple[str, str] | None = None
+
+
+def children(column: str, anchor: str) -> By:
+    """Rows whose `column` is the parent's key; `anchor` is the parents' table and its key column, as `table.column`."""
+    table, _, key = anchor.partition(".")
+    return By(
+        where=f"{column} = ANY(:keys)",
+        parent=column,
+        anchor=f"(SELECT DISTINCT {key} AS key FROM {table} WHERE {key} = ANY(:keys)) k",
+        each=f"{column} = k.key",
+    )
+
+
+@dataclass(frozen=True)
+class Order:
+    """A total order: NOT NULL expressions, all in one direction, the last one unique within a parent."""
+
+    columns: tuple[str, ...]
+    descending: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """How one table is read. Field names are the API's, in snake case; expressions use the alias t."""
+
+    name: str
+    source: str
+    visible: str
+    columns: Mapping[str, str]
+    by: Mapping[str, By]
+    orders: Mapping[str, Order]
+    where: Mapping[str, str] = field(default_factory=dict)
+    drivers: Mapping[str, str] = field(default_factory=dict)
+    genome: str = ""
+
+
+Mode = Literal["all", "page", "count"]
+Filter = tuple[str, Any]
+"""('and' | 'or', (filters)), ('not', filter), or (name in Read.where, {parameter: value})."""
+
+EVERYTHING: Filter = ("and", ())
+
+
+def where(**conditions: Any) -> Filter:
+    """The conjunction of conditions that are not None; a value that is no mapping is bound as `:value`."""
+    return ("and", tuple((k, v if isinstance(v, Mapping) else {"value": v}) for k, v in conditions.items() if v is not None))
+
+
+def both(*filters: Filter) -> Filter:
+    """All of the filters; conjunctions among them are opened, so that drivers are found at the top."""
+    parts: list[Filter] = []
+    for f in filters:
+        parts.extend(f[1] if f[0] == "and" else (f,))
+    return ("and", tuple(parts))
+
+
+def leaves(f: Filter) -> Iterator[str]:
+    """The names of all conditions in a filter."""
+    if f[0] in ("and", "or"):
+        for part in f[1]:
+            yield from leaves(part)
+    elif f[0] == "not":
+        yield from leaves(f[1])
+    else:
+        yield f[0]
+
+
+def driver_of(read: Read, f: Filter) -> str | None:
+    """The condition at the top of a filter that an index can answer in genome order, if there is one."""
+    tops = [part[0] for part in f[1]] if f[0] == "and" else [f[0]]
+    return next((name for name in read.drivers if name in tops), None)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with numbered parameters, and the names that are bound to them in order."""
+
+    text: str
+    slots: tuple[str, ...]
+
+    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+        """The arguments in order."""
+        return [values[slot] for slot in self.slots]
+
+
+def compose(
+    read: Read,
+    by: str,
+    *,
+    columns: Iterable[str] = (),
+    order: str,
+    filter: Filter = EVERYTHING,
+    mode: Mode = "page",
+    after: bool = False,
+    backward: bool = False,
+    per_parent: bool = False,
+) -> tuple[Statement, dict[str, Any]]:
+    """The statement for a shape, and the values of its filter.
+
+    Modes: `all` rows, a `page` of at most `:limit` rows, or their `count` (up to COUNT_LIMIT + 1). With `per_parent`
+    limit and count hold for each parent. `after` compares with the cursor values `:c0`, `:c1` ...; `backward` turns the
+    order round. Other values to bind: `:loads`, `:keys`, and what the Read's expressions name.
+    """
+    shape, values = _shape(filter)
+    wanted = set(columns)
+    names = tuple(name for name in read.columns if name in wanted)
+    if unknown := wanted.difference(read.columns):
+        raise KeyError(f"{read.name} has no column {', '.join(sorted(unknown))}")
+    statement = _statement(read, by, names, order, shape, mode, after, backward, per_parent)
+    return statement, {f"f{i}_{name}": value for i, leaf in enumerate(values) for name, value in leaf.items()}
+
+
+def ordered_columns(read: Read, columns: Iterable[str]) -> tuple[str, ...]:
+    """The columns in the order in which a statement returns them."""
+    wanted = set(columns)
+    return tuple(name for name in read.columns if name in wanted)
+
+
+def _shape(f: Filter) -> tuple[Any, list[Mapping[str, Any]]]:
+    """A filter without its values, conjuncts and disjuncts in one order, and the values in the order of the leaves."""
+    if f[0] == "not":
+        inner, values = _shape(f[1])
+        return ("not", inner), values
+    if f[0] in ("and", "or"):
+        parts = sorted(map(_shape, f[1]), key=lambda part: repr(part[0]))
+        return (f[0], tuple(shape for shape, _ in parts)), [leaf for _, values in parts for leaf in values]
+    return (f[0], tuple(sorted(f[1]))), [f[1]]
+
+
+def _condition(shape: Any, read: Read, leaf: Iterator[int], driver: str | None = None) -> tuple[str, int | None]:
+    """The SQL of a filter shape, and the number of the leaf that the driver stands for."""
+    kind, rest = shape
+    if kind == "not":
+        return f"NOT {_condition(rest, read, leaf)[0]}", None
+    if kind in ("and", "or"):
+        texts, driven = [], None
+        for part in rest:
+            text, found = _condition(part, read, leaf, driver if kind == "and" and driven is None else None)
+            driven = found if found is not None else driven
+            texts.append(text)
+        return "(" + (f" {kind.upper()} ".join(texts) or str(kind == "and").lower()) + ")", driven
+    number = next(leaf)
+    if kind == driver:
+        return "true", number
+    return f"({_numbered(read.where[kind], rest, number)})", None
+
+
+def _numbered(text: str, parameters: Iterable[str], number: int) -> str:
+    for name in parameters:
+        text = re.sub(rf"(?<!:):{name}\b", f":f{number}_{name}", text)
+    return text
+
+
+@lru_cache(4096)
+def _statement(
+    read: Read, by_name: str, columns: tuple[str, ...], order_name: str, shape: Any, mode: Mode, after: bool, backward: bool, per_parent: bool
+) -> Statement:
+    by, order = read.by[by_name], read.orders[order_name]
+    descending = order.descending ^ backward
+    direction = " DESC" if descending else ""
+    source = read.source
+    driver = driver_of(read, shape) if by.range else None
+    condition, driven = _condition(shape, read, iter(range(1_000_000)), driver)
+    if driver is not None and by.range and driven is not None:
+        parameters = next(part[1] for part in shape[1] if part[0] == driver) if shape[0] == "and" else shape[1]
+        text = _numbered(read.drivers[driver], parameters, driven)
+        source = text.replace("{lo}", by.range[0]).replace("{hi}", by.range[1]).replace("{direction}", direction)
+    terms = [by.each if per_parent else by.where, read.visible, condition]
+    if by.range:
+        terms.append(f"{read.genome} >= {by.range[0]} AND {read.genome} < {by.range[1]}")
+    if after:
+        terms.append(f"({', '.join(order.columns)}) {'<' if descending else '>'} ({', '.join(f':c{i}' for i in range(len(order.columns)))})")
+    body = f"FROM {source} WHERE {' AND '.join(t for t in terms if t not in ('true', '()', '(true)')) or 'true'}"
+    key = "k.key" if per_parent else by.parent
+    if mode == "count":
+        counted = f"count(*) FROM (SELECT {body} LIMIT {COUNT_LIMIT + 1}) c"
+        sql = f"SELECT k.key, (SELECT {counted}) FROM {by.anchor}" if per_parent else f"SELECT 0, {counted}"
+    else:
+        outputs = [key, *order.columns, *(read.columns[name] for name in columns)]
+        sort = ", ".join(column + direction for column in order.columns)
+        if per_parent:
+            outer = ", ".join(f"p.o{i}" + (direction if i else "") for i in range(len(order.columns) + 1))
+            listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(outputs))
+            sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL (SELECT {listed} {body} ORDER BY {sort} LIMIT :limit) p ORDER BY {outer}"
+        else:
+            sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")
+    slots: dict[str, int] = {}
+    text = re.sub(r"(?<!:):([a-z]\w*)", lambda m: f"${slots.setdefault(m[1], len(slots) + 1)}", sql)
+    return Statement(text, tuple(slots))

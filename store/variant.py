@@ -1,0 +1,119 @@
+"""How variants are read: identity, who sees it, and by what they are filtered."""
+
+from __future__ import annotations
+
+from .assembly import NAMES
+from .read import By, Order, Read
+
+CHROM = "(ARRAY['" + "','".join(NAMES) + "'])[{}.chrom]"
+"""SQL of a chromosome's name; format it with the table's alias."""
+
+KEY_HEX = "upper(lpad(to_hex({} # (1::bigint << 63)), 16, '0'))"
+"""SQL of the published form of a key; format it with the key's expression."""
+
+TYPE = """CASE WHEN length(t.ref) = 1 AND length(t.alt) = 1 THEN 'SNV' WHEN length(t.ref) = length(t.alt) THEN 'MNV'
+WHEN length(t.ref) = 1 AND t.ref = left(t.alt, 1) THEN 'INSERTION' WHEN length(t.alt) = 1 AND t.alt = left(t.ref, 1) THEN 'DELETION' ELSE 'INDEL' END"""
+
+# Every EXISTS is fenced with OFFSET 0, so that the planner cannot turn it into a join and lose the genome order.
+_RECORD = "EXISTS (SELECT FROM variant_record r WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND {} OFFSET 0)"
+_CONSEQUENCE = "EXISTS (SELECT FROM transcript_consequence c WHERE c.variant_key = t.variant_key AND c.load_id = ANY(:loads) AND {} OFFSET 0)"
+_DAMAGING = (
+    "(SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
+    "AND c.impact <= 2 AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key"
+)
+_CLINICAL = "c.load_id = ANY(:loads) AND c.classes && :value::text[]"
+
+VARIANT = Read(
+    name="variant",
+    source="variant t",
+    visible=_RECORD.format("true").replace(" AND true", ""),
+    columns={
+        "variant_key": "t.variant_key",
+        "id": f"'Variant:' || {KEY_HEX.format('t.variant_key')}",
+        "key": KEY_HEX.format("t.variant_key"),
+        "name": f"{CHROM.format('t')} || '-' || t.pos || '-' || t.ref || '-' || t.alt",
+        "chrom": CHROM.format("t"),
+        "pos": "t.pos",
+        "ref": "t.ref",
+        "alt": "t.alt",
+        "type": TYPE,
+        "rsids": """ARRAY(SELECT DISTINCT i FROM variant_record r, unnest(r.ids) i
+            WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND i ~ '^rs[0-9]+$' ORDER BY i)""",
+    },
+    genome="t.variant_key",
+    by={
+        "pk": By("t.variant_key = ANY(:keys)", parent="t.variant_key"),
+        "region": By(range=(":lo", ":hi")),
+        "keys": By("t.variant_key = ANY(:variant_keys)", range=(":lo", ":hi")),
+        "gene": By(
+            anchor="""(SELECT g.gene_id AS key, g.chrom, g.start_pos, g.end_pos FROM gene g WHERE g.gene_id = ANY(:keys) AND g.load_id = ANY(:loads)
+                AND NOT EXISTS (SELECT FROM gene n WHERE n.gene_id = g.gene_id AND n.load_id = ANY(:loads) AND n.load_id > g.load_id OFFSET 0)) k""",
+            range=("greatest(locus_key(k.chrom, k.start_pos - :flank), :lo)", "least(locus_key(k.chrom, k.end_pos + 1 + :flank), :hi)"),
+        ),
+    },
+    orders={"genome": Order(("t.variant_key",))},
+    where={
+        "type": f"({TYPE}) = ANY(:value)",
+        "rsid": "EXISTS (SELECT FROM rsid i WHERE i.rsid = ANY(:value) AND i.variant_key = t.variant_key AND i.load_id = ANY(:loads) OFFSET 0)",
+        "dataset": _RECORD.format("r.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = ANY(:value))"),
+        "filter": _RECORD.format("r.filter && :value::text[]"),
+        "qual": _RECORD.format("r.qual BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8)"),
+        "info_number": _RECORD.format(
+            """EXISTS (SELECT FROM json_array_elements_text(CASE json_typeof(r.info -> :key) WHEN 'array' THEN r.info -> :key
+            ELSE json_build_array(r.info -> :key) END) e WHERE CASE WHEN pg_input_is_valid(e, 'float8')
+            THEN e::float8 BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) ELSE false END)"""
+        ),
+        "info_text": _RECORD.format(
+            """EXISTS (SELECT FROM json_array_elements_text(CASE json_typeof(r.info -> :key) WHEN 'array' THEN r.info -> :key
+            ELSE json_build_array(r.info -> :key) END) e WHERE e = ANY(:equals::text[]))"""
+        ),
+        "info_key": _RECORD.format("(r.info -> :key) IS NOT NULL"),
+        "consequence": _CONSEQUENCE.format("c.terms && :value::text[]"),
+        "damaging_consequence": _CONSEQUENCE.format("c.impact <= 2 AND c.terms && :value::text[]"),
+        "impact": _CONSEQUENCE.format("c.impact = ANY(:value)"),
+        "damaging_impact": _CONSEQUENCE.format("c.impact <= 2 AND c.impact = ANY(:value)"),
+        "clinical": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
+        "pathogenic": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
+        "frequency": """EXISTS (SELECT FROM population_frequency f JOIN frequency_population p ON p.load_id = f.load_id
+            WHERE f.variant_key = t.variant_key AND f.load_id = ANY(:loads) AND p.population = :population
+            AND (:dataset::text IS NULL OR f.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = :dataset))
+            AND f.af[p.ordinal] BETWEEN coalesce(:min, 0::float8) AND coalesce(:max, 1::float8) OFFSET 0)""",
+        "score": """EXISTS (SELECT FROM variant_score s JOIN score n ON n.load_id = s.load_id AND n.score_id = s.score_id
+            WHERE s.variant_key = t.variant_key AND s.load_id = ANY(:loads) AND n.name = :name
+            AND s.value BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) OFFSET 0)""",
+    },
+    drivers={
+        "pathogenic": f"""(SELECT DISTINCT c.variant_key FROM clinical_significance c WHERE c.variant_key >= {{lo}} AND c.variant_key < {{hi}}
+            AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}) d
+            JOIN variant t ON t.variant_key = d.variant_key""",
+        "damaging_impact": _DAMAGING % "c.impact = ANY(:value)",
+        "damaging_consequence": _DAMAGING % "c.terms && :value::text[]",
+        "rsid": """(SELECT DISTINCT i.variant_key FROM rsid i WHERE i.rsid = ANY(:value) AND i.load_id = ANY(:loads)
+            AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key""",
+    },
+)
+
+RECORD = Read(
+    name="variant_record",
+    source="variant_record t",
+    visible="t.load_id = ANY(:loads)",
+    columns={
+        "variant_key": "t.variant_key",
+        "load_id": "t.load_id",
+        "ids": "coalesce(t.ids, '{}')",
+        "qual": "t.qual",
+        "filter": "t.filter",
+        "info": "t.info",
+        "source_locus": "t.source_locus",
+        "allele": "t.allele",
+        "line": "t.line",
+    },
+    by={
+        "variant": By("t.variant_key = ANY(:keys)", parent="t.variant_key"),
+    },
+    orders={"load": Order(("t.load_id",))},
+    where={
+        "dataset": "t.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = ANY(:value))",
+        "load": "t.load_id = ANY(:value)",
+    },
+)
