@@ -1,3 +1,1 @@
-"""PostgreSQL and nothing above it: how the data are laid out, written, read and served by a database of our own or of
-the user's.
-"""
+"""PostgreSQL and nothing above it: how data are laid out, written and read, and the server they live on."""

@@ -7,6 +7,7 @@ are copied directly, after rows that repeat an earlier one of the load were take
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ import psycopg
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
+
+from .variant_key import is_hashed
 
 ROW = "_row"
 """Column that ties rows of several tables to one record of a chunk; it is not written."""
@@ -36,16 +39,20 @@ class Reject:
 class Chunk:
     """One transaction's worth of a file.
 
-    `tables` maps a table to rows without `load_id`. Where `variant` is among them, every table has the column `_row`,
-    the index of the record in this chunk, and `variant_record` has exactly one row for each. `records` counts the
-    file's records read for this chunk, rejected ones included; `position` is how much of the input that was, in the
-    unit that progress is shown in (bytes of the file on disk).
+    `tables` maps a table to rows without `load_id`. Where `variant` is among them, the tables whose rows belong to
+    variants have the column `_row`, the index of the variant in this chunk, and `variant_record` has exactly one row for
+    each. `records` counts the file's records read for this chunk, rejected ones included. `position` is how far in the
+    file that was, in bytes on disk, for progress; `end` is the last line of it, after which a load that was cut off goes
+    on. `skipped` counts by name what is no variant and no fault either; `warnings` counts what was loaded but is odd.
     """
 
     tables: dict[str, pa.RecordBatch]
     records: int
     rejects: list[Reject] = field(default_factory=list)
     position: int = 0
+    end: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
 
 
 def copy_rows(conn: psycopg.Connection, table: str, rows: pa.RecordBatch, constants: Mapping[str, int] | None = None) -> int:
@@ -71,17 +78,15 @@ def copy_rows(conn: psycopg.Connection, table: str, rows: pa.RecordBatch, consta
 
 
 def keep(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
-    """The rows whose record is kept; `kept` is (records,) bool, indexed by `_row`."""
+    """The rows whose variant is kept; `kept` is (variants,) bool, indexed by `_row`. Rows of no variant stay."""
+    if ROW not in rows.schema.names:
+        return rows
     mask = kept[rows.column(ROW).to_numpy()]
     return rows if mask.all() else rows.filter(pa.array(mask))
 
 
-def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> tuple[int, set[int]]:
-    """Adds the variants that the store does not have yet.
-
-    Returns how many were new, and the keys whose stored alleles differ from those given: two variants whose hashed
-    keys collide, which must be rejected (design section 3).
-    """
+def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> int:
+    """Adds the variants that the store does not have yet. Returns how many they were."""
     with conn.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
         copy_rows(conn, "variant_stage", rows)
@@ -90,11 +95,26 @@ def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> tuple[int
             SELECT count(*) FROM added"""
         )
         (added,) = cursor.fetchone() or (0,)
-        cursor.execute(
-            """SELECT s.variant_key, s.ref, s.alt FROM variant_stage s JOIN variant v USING (variant_key)
-            WHERE s.variant_key & 1 = 1 AND (s.ref, s.alt) IS DISTINCT FROM (v.ref, v.alt)"""
+        return added
+
+
+def collisions(conn: psycopg.Connection, rows: pa.RecordBatch) -> list[int]:
+    """Which of the variants have the key of a stored variant with other alleles: hashes that collide (design section 3)."""
+    keys = rows.column("variant_key").to_numpy()
+    hashed = np.flatnonzero(is_hashed(keys)).tolist()
+    stored = {
+        key: (ref, alt)
+        for key, ref, alt in conn.execute(
+            "SELECT variant_key, ref, alt FROM variant WHERE variant_key = ANY(%s)", (keys[hashed].tolist(),)
         )
-        return added, {key for key, *_ in cursor}
+    }
+    return [row for row in hashed if stored.get(int(keys[row]), locus(rows, row)[2:]) != locus(rows, row)[2:]]
+
+
+def locus(rows: pa.RecordBatch, row: int) -> tuple[int, int, str, str]:
+    """(chrom, pos, ref, alt) of one row of `variant`."""
+    chrom, pos, ref, alt = (rows.column(name)[row].as_py() for name in ("chrom", "pos", "ref", "alt"))
+    return chrom, pos, ref, alt
 
 
 def repeated(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

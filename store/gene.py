@@ -40,8 +40,6 @@ GENE = Read(
     by={
         "pk": By("t.gene_id = ANY(:keys)", parent="t.gene_id"),
         "all": By(),
-        "symbol": By("upper(t.symbol) = ANY(:keys)", parent="upper(t.symbol)"),
-        "name": By("(t.gene_id = ANY(:names) OR upper(t.symbol) = ANY(:names))"),
         "region": By("t.span && int8range(:lo, :hi)"),
         "variant": By(
             anchor="(SELECT variant_key AS key, chrom, pos FROM variant WHERE variant_key = ANY(:keys)) k",
@@ -59,7 +57,6 @@ GENE = Read(
     },
     where={
         "biotype": "t.biotype = ANY(:value)",
-        "prefix": "upper(t.symbol) LIKE :value",
         "name": "(t.gene_id = ANY(:value) OR upper(t.symbol) = ANY(:value))",
     },
 )

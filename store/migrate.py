@@ -18,19 +18,18 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import MigrationList, default_migration_table
 
 from store import database
-from store.errors import NotInitialised
+from store.errors import NotInitialised, StoreError
 
 SOURCE = "package:store:migrations"
 LOCK = 0x766B67  # "vkg": an advisory lock's number, in the database's own name space
 
 
 def migrate(url: str, source: str = SOURCE) -> list[str]:
-    """Apply what is not yet applied and return its names, in order. Processes that do this at once wait for each
-    other; the later ones find nothing to do.
+    """Apply what is not yet applied and return its names, in order.
 
-    `source` is a folder, or a package's as yoyo writes it. Raises ServerError for a server the store cannot live on,
-    NotInitialised for a store made by a newer version of this program, and StoreError where a migration fails; that
-    migration is then undone whole.
+    Processes that do this at once wait for each other, and the later ones find nothing to do. `source` is a folder, or
+    a package's as yoyo writes it. Raises ServerError for a server the store cannot live on, NotInitialised for a store
+    of a newer version of this program, and StoreError where a migration fails, which is then undone whole.
     """
     migrations = read_migrations(source)
     with database.connect(url, autocommit=True) as connection:
@@ -41,7 +40,8 @@ def migrate(url: str, source: str = SOURCE) -> list[str]:
 
 
 def pending(connection: psycopg.Connection[Any], source: str = SOURCE) -> list[str]:
-    """Return the names of migrations that this database still lacks, in order: all of them where there is no store.
+    """Return the names of the migrations this database lacks, in order: all, where there is no store.
+
     Raises StoreError.
     """
     applied = _applied(connection)
@@ -49,21 +49,22 @@ def pending(connection: psycopg.Connection[Any], source: str = SOURCE) -> list[s
 
 
 def _apply(migrations: MigrationList, url: str) -> list[str]:
-    # The URL goes through libpq's reading: yoyo's own knows one host only, and decodes no database name.
-    with PostgresqlPsycopgBackend(
-        DatabaseURI("postgresql+psycopg", None, None, None, None, None, conninfo_to_dict(url)), default_migration_table
-    ) as backend:
+    # libpq's reading of the URL, because yoyo's own knows one host only and decodes no database name.
+    uri = DatabaseURI("postgresql+psycopg", None, None, None, None, None, conninfo_to_dict(url))
+    with PostgresqlPsycopgBackend(uri, default_migration_table) as backend:
         backend.init_database()
         backend.break_lock()  # a row left by a killed process; ours is the lock that counts
         done = []
         for migration in backend.to_apply(migrations):
-            # Not backend.apply_migrations: it commits a migration before it records it, so that a crash between the two
-            # would end all later runs.
-            with backend.transaction():
-                migration.process_steps(backend, "apply")
-                backend.mark_one(
-                    migration, log=False
-                )  # the log would look up user and host names, which a container may not have
+            # Not backend.apply_migrations, which commits a migration before it records it: after a crash between the
+            # two every later run would fail. No log, because it wants names of user and host, which not all have.
+            try:
+                with backend.transaction():
+                    migration.process_steps(backend, "apply")
+                    backend.mark_one(migration, log=False)
+            except psycopg.Error as error:
+                what = f"Migration {migration.id} failed and was undone: {error}"
+                raise StoreError(f"{what} (SQLSTATE {error.sqlstate})") from error
             done.append(migration.id)
         return done
 
@@ -77,10 +78,8 @@ def _applied(connection: psycopg.Connection[Any]) -> set[str]:
 
 def _refuse_newer(connection: psycopg.Connection[Any], migrations: MigrationList) -> None:
     if unknown := _applied(connection) - {migration.id for migration in migrations}:
-        raise NotInitialised(
-            f"The store was made by a newer version of vkg (migration {max(unknown)}).",
-            "Upgrade vkg, or use another database.",
-        )
+        what = f"The store was made by a newer version of vkg (migration {max(unknown)})."
+        raise NotInitialised(what, "Upgrade vkg, or use another database.")
 
 
 @contextlib.contextmanager

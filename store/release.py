@@ -7,16 +7,17 @@ is the old one with the load in place of the dataset's previous version. Release
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from .copy import Chunk, Reject, copy_rows, insert_variants, keep, record_lines, repeated
+from .copy import Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated
 from .errors import StoreError
 
 OBSERVATIONS = (
@@ -38,6 +39,9 @@ CHANNEL = "vkg_release"
 
 LONGEST_REQUEST = "1 minute"
 """After this no request can still read a release that was current when a load was unloaded."""
+
+REPEATED = "repeated record"
+COLLISION = "key collision"
 
 # Advisory locks: a load holds (LOAD, load_id) while it is being written, so that a load whose process died can be
 # told from one at work; whoever writes identity rows shares (IDENTITY, 0), whoever removes them holds it alone.
@@ -83,86 +87,109 @@ class ReleaseRow:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a file of a load is written: up to which line, with how many rejects so far, and whether that is all of it."""
+
+    end: int = 0
+    rejects: int = 0
+    done: bool = False
+
+
 @dataclass
 class Load:
-    """A load being written. Use `begin`; then `write` chunks, `file_done` after each file, `finish` or `abort`."""
+    """A load being written. Use `begin`; then `write` chunks, `file_done` after each file, `finish` or `abort`.
+
+    `progress` is where a load that was cut off goes on, by the ordinal of the file. `counts` are records, rejects and
+    rows by table; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
+    """
 
     conn: psycopg.Connection
     load_id: int
     dataset: str
     version: str
     hold: bool
-    resumed: dict[int, int] = field(default_factory=dict)
+    progress: dict[int, Progress] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
     _highest: int = -(1 << 63)
 
-    def write(self, ordinal: int, chunk: Chunk) -> list[Reject]:
-        """Writes one chunk of a file in one transaction; returns the rejects that only the store could find.
+    def write(self, ordinal: int, chunk: Chunk, report: Callable[[Sequence[Reject]], None]) -> None:
+        """Writes one chunk of a file in one transaction.
 
         Rows that repeat a variant of this load, and variants whose hashed key belongs to another one, are rejected.
+        `report` gets all rejects of the chunk, in the order of lines, before the commit; when it raises, nothing of the
+        chunk is kept.
         """
         with self.conn.transaction():
-            rejects: list[Reject] = []
-            tables = dict(chunk.tables)
-            counts = Counter({"records": chunk.records, "rejects": len(chunk.rejects)})
+            tables, rejects = dict(chunk.tables), list(chunk.rejects)
             if "variant" in tables:
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (_IDENTITY,))
-                added, rejects, tables = self._identify(tables)
-                counts["variant"] = added
-                counts["rejects"] += len(rejects)
+                self.counts["variant"] += self._identify(tables, rejects)
             for table, rows in tables.items():
-                counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
-            self.counts += counts
+                self.counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
+            rejects.sort(key=lambda reject: reject.line)
+            report(rejects)
+            self.counts += Counter({"records": chunk.records, "rejects": len(rejects)})
+            self.reasons.update(reject.reason for reject in rejects)
+            self.skipped += chunk.skipped
+            self.warnings += chunk.warnings
+            before = self.progress.get(ordinal, Progress())
+            self.progress[ordinal] = Progress(chunk.end, before.rejects + len(rejects))
             self.conn.execute(
                 "UPDATE load_file SET chunks = chunks + 1, resume = %s WHERE load_id = %s AND ordinal = %s",
-                (Jsonb(self.counts), self.load_id, ordinal),
+                (Jsonb({**asdict(self.progress[ordinal]), "counts": self._ledger()}), self.load_id, ordinal),
             )
-        return rejects
 
-    def _identify(self, tables: dict) -> tuple[int, list[Reject], dict]:
-        variants, records = tables.pop("variant"), tables["variant_record"]
+    def _ledger(self) -> dict:
+        """The counts as the ledger keeps them."""
+        return {"records": 0, "rejects": 0, **self.counts, "reasons": self.reasons, "skipped": self.skipped, "warnings": self.warnings}
+
+    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject]) -> int:
+        """Writes the variants that are new and takes out of `tables` the rows of those that are rejected. Returns how many were new."""
+        variants = tables.pop("variant")
         keys = variants.column("variant_key").to_numpy()
-        lines = records.column("line").to_numpy()
+        lines = tables["variant_record"].column("line").to_numpy()
         kept = np.ones(len(keys), bool)
-        found: list[tuple[int, str, str]] = []
-        for row, first in zip(*map(np.ndarray.tolist, repeated(keys)), strict=True):
+
+        def reject(row: int, reason: str, detail: str) -> None:
             kept[row] = False
-            found.append((row, "repeated record", f"the same variant as line {lines[first]} after normalisation"))
+            rejects.append(Reject(int(lines[row]), reason, detail, "\t".join(map(str, locus(variants, row)))))
+
+        for row, first in zip(*map(np.ndarray.tolist, repeated(keys)), strict=True):
+            if locus(variants, row) == locus(variants, first):
+                reject(row, REPEATED, f"the same variant as line {lines[first]} after normalisation")
+            else:
+                reject(row, COLLISION, f"its VariantKey is the hash of the alleles of line {lines[first]} too")
+        added = insert_variants(self.conn, keep(variants, kept))
+        for row in collisions(self.conn, variants):
+            if kept[row]:
+                reject(row, COLLISION, "its VariantKey is the hash of the alleles of another variant in the store too")
         # In a sorted file nothing at or below the highest key so far comes again; in any other, those rows are looked up.
         below = np.flatnonzero(kept & (keys <= self._highest))
         if len(below):
             earlier = record_lines(self.conn, self.load_id, keys[below].tolist())
             for row in below.tolist():
                 if (line := earlier.get(int(keys[row]))) is not None:
-                    kept[row] = False
-                    found.append((row, "repeated record", f"the same variant as line {line} after normalisation"))
-        added, collisions = insert_variants(self.conn, keep(variants, kept))
-        for row in np.flatnonzero(kept & np.isin(keys, list(collisions))).tolist() if collisions else ():
-            kept[row] = False
-            found.append((row, "key collision", "its VariantKey is the hash of another variant's alleles at this position"))
+                    reject(row, REPEATED, f"the same variant as line {line} after normalisation")
         if len(keys):
             self._highest = max(self._highest, int(keys.max()))
-        texts = variants.select(["chrom", "pos", "ref", "alt"])
-        rejects = [
-            Reject(int(lines[row]), reason, detail, "\t".join(str(c[row].as_py()) for c in texts.columns))
-            for row, reason, detail in sorted(found)
-        ]
-        return added, rejects, {table: keep(rows, kept) for table, rows in tables.items()}
+        tables.update({table: keep(rows, kept) for table, rows in tables.items()})
+        return added
 
     def file_done(self, ordinal: int) -> None:
         """Marks a file as wholly written."""
+        self.progress[ordinal] = replace(self.progress.get(ordinal, Progress()), done=True)
         self.conn.execute("UPDATE load_file SET done = true WHERE load_id = %s AND ordinal = %s", (self.load_id, ordinal))
 
-    def finish(self, reasons: Counter[str] | None = None) -> int | None:
-        """Completes the load and, unless it is held, publishes it. Returns the new release's number.
-
-        `reasons` counts the rejects by reason, for the ledger.
-        """
+    def finish(self) -> int | None:
+        """Completes the load and, unless it is held, publishes it. Returns the new release's number."""
         with self.conn.transaction():
-            counts = {**self.counts, "reasons": dict(reasons or {})}
             self.conn.execute(
                 "UPDATE load SET state = 'loaded', finished_at = now(), counts = %s WHERE load_id = %s",
-                (Jsonb(counts), self.load_id),
+                (Jsonb(self._ledger()), self.load_id),
             )
             release = None if self.hold else _publish(self.conn, self.load_id)
         self._unlock()
@@ -262,12 +289,13 @@ def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, 
     if not _insert(conn, "SELECT pg_try_advisory_lock(%s, %s)", _LOAD, load_id):
         raise StoreError(f"{dataset} {version} is being loaded by another process", "Wait for it to end.")
     load = Load(conn, load_id, dataset, version, hold)
-    for ordinal, chunks, resume in conn.execute(
-        "SELECT ordinal, chunks, resume FROM load_file WHERE load_id = %s ORDER BY ordinal", (load_id,)
+    for ordinal, resume, done in conn.execute(
+        "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)
     ):
-        load.resumed[ordinal] = chunks
-        if resume:
-            load.counts = Counter(resume)
+        load.progress[ordinal] = Progress(resume["end"], resume["rejects"], done)
+        counts = resume["counts"]
+        load.reasons, load.skipped, load.warnings = (Counter(counts.pop(k)) for k in ("reasons", "skipped", "warnings"))
+        load.counts = Counter(counts)
     (highest,) = conn.execute("SELECT max(variant_key) FROM variant_record WHERE load_id = %s", (load_id,)).fetchone() or (None,)
     load._highest = highest if highest is not None else load._highest
     return load

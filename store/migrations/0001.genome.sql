@@ -37,6 +37,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'vkg_open') THEN
         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO vkg_open;
+        GRANT USAGE ON SCHEMA public TO vkg_open;
         GRANT SELECT ON genome TO vkg_open;
         GRANT vkg_open TO CURRENT_USER;
     END IF;

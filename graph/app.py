@@ -1,0 +1,207 @@
+"""The HTTP door: GraphQL over HTTP, the schema, health and metrics.
+
+Follows the GraphQL-over-HTTP specification: `application/graphql-response+json` where the client accepts it (400 for
+documents that do not parse or validate), `application/json` otherwise. Every answer names the release it read, in the
+header `Vkg-Release` and in `extensions`; the same header in a request pins a named release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from store.assembly import Assembly
+from store.database import open_pool
+from store.errors import StoreError
+from store.reference import Reference
+
+from . import limits
+from .context import NAMED_RELEASE, Context, View
+from .errors import UserError
+from .execution import Answer, Executor
+from .releases import Releases
+from .schema import build, sdl
+
+log = logging.getLogger("vkg.graph")
+
+GRAPHQL_JSON = "application/graphql-response+json"
+POOL_SIZE = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the store is and what it is about; how many connections and seconds a request may have."""
+
+    url: str
+    assembly: Assembly
+    reference: Reference | None = None
+    pool_size: int = POOL_SIZE
+    seconds: float = limits.SECONDS
+
+
+class Metrics:
+    """What Prometheus reads at /metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("vkg_requests_total", "GraphQL operations answered.", ["outcome"], registry=self.registry)
+        self.seconds = Histogram("vkg_request_seconds", "Time to answer a GraphQL operation.", registry=self.registry)
+        self.statements = Counter("vkg_statements_total", "SQL statements sent for GraphQL operations.", registry=self.registry)
+
+
+def application(settings: Settings) -> Starlette:
+    """The ASGI application."""
+    schema = build()
+    executor = Executor(schema)
+    definition = sdl(schema)
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.pool = await open_pool(settings.url, size=settings.pool_size, timeout_ms=int(settings.seconds * 1000))
+        app.state.releases = Releases(settings.url, app.state.pool)
+        await app.state.releases.start()
+        # The schema lives for ever: keep the collector from walking it, and from running in the middle of large answers.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        try:
+            yield
+        finally:
+            await app.state.releases.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.state.pool.close(), 5)
+
+    async def graphql(request: Request) -> Response:
+        media = _accepted(request)
+        if media is None:
+            return PlainTextResponse(f"This endpoint answers with {GRAPHQL_JSON} or application/json.\n", 406)
+        try:
+            operations, batch = await _read(request)
+            view = await _view(request, request.app.state.releases)
+        except UserError as error:
+            body = {"errors": [{"message": str(error), "extensions": error.extensions()}]}
+            status = {"BODY_TOO_LARGE": 413, "UNSUPPORTED_MEDIA_TYPE": 415}.get(error.code, 400)
+            return Response(orjson.dumps(body), status, media_type=media)
+        answers = [await answer(request, view, operation) for operation in operations]
+        status = 400 if not batch and answers[0].refused and media == GRAPHQL_JSON else 200
+        content = orjson.dumps([a.body for a in answers] if batch else answers[0].body)
+        return Response(content, status, {"Vkg-Release": str(view.release_id)}, media)
+
+    async def answer(request: Request, view: View, operation: dict[str, Any]) -> Answer:
+        ctx = Context(request.app.state.pool, view, settings.assembly, settings.reference)
+        started = time.perf_counter()
+        found = await executor.run(ctx, operation["query"], operation.get("variables"), operation.get("operationName"), settings.seconds)
+        seconds = time.perf_counter() - started
+        metrics.requests.labels("refused" if found.refused else "errors" if found.body.get("errors") else "ok").inc()
+        metrics.seconds.observe(seconds)
+        metrics.statements.inc(ctx.statements)
+        extensions: dict[str, Any] = {"release": {"id": f"Release:{view.release_id}", "name": view.name}}
+        if (operation.get("extensions") or {}).get("cost") or request.headers.get("vkg-cost"):
+            extensions["cost"] = {"objects": ctx.cost, "statements": ctx.statements, "milliseconds": round(seconds * 1000, 3)}
+        found.body["extensions"] = extensions
+        return found
+
+    async def schema_file(request: Request) -> Response:
+        return PlainTextResponse(definition)
+
+    async def healthy(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        try:
+            await request.app.state.pool.fetchval("SELECT 1", timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("not ready: %s", error)
+            return JSONResponse({"status": "the database does not answer"}, 503)
+        return JSONResponse({"status": "ok", "release": request.app.state.releases.current.release_id})
+
+    async def metrics_page(request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/graphql", graphql, methods=["GET", "POST"]),
+            Route("/schema.graphql", schema_file),
+            Route("/healthz", healthy),
+            Route("/readyz", ready),
+            Route("/metrics", metrics_page),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _accepted(request: Request) -> str | None:
+    accept = request.headers.get("accept", "*/*").lower()
+    if GRAPHQL_JSON in accept:
+        return GRAPHQL_JSON
+    return "application/json" if any(kind in accept for kind in ("application/json", "*/*", "application/*")) else None
+
+
+async def _read(request: Request) -> tuple[list[dict[str, Any]], bool]:
+    """The operations of a request, and whether they came as a batch. Raises UserError."""
+    if request.method == "GET":
+        fields: Any = dict(request.query_params)
+        if "query" not in fields:
+            raise UserError("NO_QUERY", "No query.", hint="POST JSON with the key query, or GET /graphql?query=...")
+        for name in ("variables", "extensions"):
+            if fields.get(name):
+                fields[name] = _json(fields[name].encode(), name)
+    else:
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json":
+            raise UserError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type {kind or '(none)'} is not read here.", hint="Send application/json.")
+        fields = _json(await _body(request), "body")
+    operations = fields if isinstance(fields, list) else [fields]
+    if len(operations) > limits.BATCH or not operations:
+        raise UserError("BATCH_SIZE", f"A batch of {len(operations)} operations.", hint=f"Send 1 to {limits.BATCH}.")
+    for operation in operations:
+        if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
+            raise UserError("NO_QUERY", "No query.", hint='Send {"query": "{ store { assembly } }"}, with variables and operationName as needed.')
+        for name, wanted in (("variables", dict), ("extensions", dict), ("operationName", str)):
+            if operation.get(name) is not None and not isinstance(operation[name], wanted):
+                raise UserError("BAD_REQUEST", f"{name} is not {'an object' if wanted is dict else 'a string'}.")
+    return operations, isinstance(fields, list)
+
+
+async def _body(request: Request) -> bytes:
+    too_large = UserError("BODY_TOO_LARGE", f"The request body is larger than {limits.BODY_BYTES:,} bytes.", hint="Send fewer or smaller variables.")
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > limits.BODY_BYTES:
+        raise too_large
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limits.BODY_BYTES:
+                raise too_large
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise UserError("BAD_REQUEST", "The client went away.") from None
+    return b"".join(chunks)
+
+
+def _json(text: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UserError("BAD_JSON", f"The {what} is not JSON: {error}.") from None
+
+
+async def _view(request: Request, releases: Releases) -> View:
+    wanted = request.headers.get("vkg-release")
+    return releases.current if wanted is None else await releases.named(wanted)

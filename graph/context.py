@@ -1,0 +1,68 @@
+"""What one request sees and does: the release it reads, its statements, its batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from store.assembly import Assembly
+from store.read import Statement
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class View:
+    """A release as far as the viewer may see it: its number, its name where it has one, and the visible loads."""
+
+    release_id: int
+    name: str | None
+    loads: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Context:
+    """One request. Every statement binds the loads of a view as `:loads`."""
+
+    pool: asyncpg.Pool
+    view: View
+    assembly: Assembly
+    reference: Any = None
+    loaders: dict[Any, Any] = field(default_factory=dict)
+    statements: int = 0
+    cost: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    _views: dict[int, View] = field(default_factory=dict)
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
+        """Runs one statement."""
+        self.statements += 1
+        return await self.pool.fetch(statement.text, *statement.bind(values))
+
+    async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Runs one whole statement of store/sql."""
+        self.statements += 1
+        return await self.pool.fetch(sql, *values)
+
+    async def view_of(self, release_id: int) -> View:
+        """The view of the release that a cursor carries. Loads that were unloaded since are not in it."""
+        if release_id == self.view.release_id:
+            return self.view
+        if release_id not in self._views:
+            rows = await self.query(RELEASE_OF_CURSOR, release_id)
+            if not rows:
+                raise UserError("BAD_CURSOR", "The cursor is of a release that this store does not have.", hint="Begin again without a cursor.")
+            self._views[release_id] = View(release_id, rows[0]["name"], tuple(rows[0]["loads"]))
+        return self._views[release_id]
+
+
+_RELEASE = """SELECT r.release_id, r.name, CASE WHEN r.name IS NULL THEN
+    ARRAY(SELECT l.load_id FROM load l WHERE l.load_id = ANY(r.loads) AND l.state = 'loaded' ORDER BY 1) ELSE r.loads END AS loads
+    FROM release r """
+CURRENT_RELEASE = _RELEASE + "ORDER BY r.release_id DESC LIMIT 1"
+RELEASE_OF_CURSOR = _RELEASE + "WHERE r.release_id = $1"
+NAMED_RELEASE = _RELEASE + "WHERE r.name = $1"

@@ -1,0 +1,129 @@
+"""What one request may ask for, each limit with an error that says so.
+
+Sizes are known before anything runs: `measure` walks an operation once, with its variables, and adds up the objects
+it can return. A page counts its `first` or `last`, a list of names its length, any other list `LIST_SIZE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+)
+
+from .errors import UserError
+from .link import DEFAULT_FIRST, LARGEST_PAGE, Link
+
+BODY_BYTES = 1 << 20
+BATCH = 10
+TOKENS = 5_000
+DEPTH = 16
+ALIASES = 100
+DIRECTIVES = 50
+COST = 100_000
+SECONDS = 15.0
+LIST_SIZE = 10
+ERRORS = 10
+"""Validation stops after this many errors, so that a small document cannot ask for a large answer of complaints."""
+
+
+@dataclass
+class Measure:
+    """What an operation asks for: its depth in fields, aliases, directives, and cost in objects."""
+
+    depth: int = 0
+    aliases: int = 0
+    directives: int = 0
+    cost: int = 0
+
+
+def measure(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode], variables: dict[str, Any]
+) -> Measure:
+    """Measures a valid operation. Raises UserError with the limit that it passes."""
+    found = Measure(directives=len(operation.directives or ()))
+    _selections(schema, schema.query_type, operation.selection_set, fragments, variables, 1, 1, found)
+    return found
+
+
+def _selections(
+    schema: GraphQLSchema, parent: Any, selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode],
+    variables: dict[str, Any], parents: int, depth: int, found: Measure,
+) -> None:  # fmt: skip
+    for node in selections.selections:
+        found.directives += len(node.directives or ())
+        _check("DIRECTIVES", "directives", found.directives, DIRECTIVES)
+        if isinstance(node, FragmentSpreadNode):
+            fragment = fragments[node.name.value]
+            _selections(schema, schema.get_type(fragment.type_condition.name.value), fragment.selection_set, fragments, variables, parents, depth, found)
+        elif isinstance(node, InlineFragmentNode):
+            kind = schema.get_type(node.type_condition.name.value) if node.type_condition else parent
+            _selections(schema, kind, node.selection_set, fragments, variables, parents, depth, found)
+        elif isinstance(node, FieldNode):
+            found.aliases += node.alias is not None
+            _check("ALIASES", "aliases", found.aliases, ALIASES)
+            found.depth = max(found.depth, depth)
+            _check("DEPTH", "levels of fields", depth, DEPTH)
+            if node.name.value.startswith("__"):
+                continue  # introspection has a depth rule of its own among the validation rules
+            field = parent.fields[node.name.value] if parent is not None else None
+            if field is None or node.selection_set is None:
+                continue
+            size = _size(field, node, variables, parent)
+            objects = parents * size
+            if isinstance(get_named_type(field.type), GraphQLObjectType) and _is_page_part(parent, node):
+                objects = parents  # nodes and edges are the rows of a page that was counted as a whole
+            else:
+                found.cost += objects
+                _check("COST", "objects", found.cost, COST)
+            _selections(schema, get_named_type(field.type), node.selection_set, fragments, variables, objects, depth + 1, found)
+
+
+def _is_page_part(parent: Any, node: FieldNode) -> bool:
+    return parent.name.endswith(("Connection", "Edge")) and node.name.value in ("nodes", "edges", "node", "pageInfo")
+
+
+def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -> int:
+    declared: Link | None = getattr(field.extensions.get("strawberry-definition"), "metadata", {}).get("link")
+    arguments = {a.name.value: _value(a.value, variables) for a in node.arguments or ()}
+    if declared is not None and declared.shape == "page":
+        asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
+        return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
+    if declared is not None:
+        return 1 if declared.shape == "one" else LIST_SIZE
+    for name in ("inputs", "ids"):
+        if isinstance(given := arguments.get(name), list):
+            return len(given)
+    return arguments["first"] if isinstance(arguments.get("first"), int) and arguments["first"] > 0 else 1
+
+
+def _value(node: Any, variables: dict[str, Any]) -> Any:
+    if isinstance(node, VariableNode):
+        return variables.get(node.name.value)
+    if isinstance(node, IntValueNode):
+        return int(node.value)
+    return list(node.values) if isinstance(node, ListValueNode) else None
+
+
+def _check(code: str, what: str, value: int, limit: int) -> None:
+    if value > limit:
+        hint = {
+            "COST": "Ask for smaller pages or fewer levels, or in several requests.",
+            "DEPTH": "Ask for fewer levels.",
+            "ALIASES": "Use lists (ids:, inputs:) instead of one alias for each object.",
+            "DIRECTIVES": "Use fewer directives.",
+        }[code]
+        raise UserError(f"TOO_MANY_{code}" if code != "DEPTH" else "TOO_DEEP", f"The operation has more than {limit:,} {what}.", value=value, hint=hint)

@@ -1,0 +1,75 @@
+"""The release that is current: read at start, told by LISTEN/NOTIFY, and read again from time to time all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+import asyncpg
+
+from store.database import asyncpg_url, wrap_errors
+from store.errors import StoreError
+from store.release import CHANNEL
+
+from .context import CURRENT_RELEASE, NAMED_RELEASE, View
+from .errors import UserError
+
+log = logging.getLogger("vkg.graph")
+
+RECHECK_SECONDS = 5.0
+"""A notification can be lost with its connection; then the news come this late."""
+
+
+class Releases:
+    """Keeps `current` up to date in the background."""
+
+    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+        self._url = asyncpg_url(url)
+        self._pool = pool
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.current = View(0, None, ())
+
+    async def start(self) -> None:
+        """Reads the current release and begins to listen."""
+        await self._read()
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stops listening."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def named(self, name: str) -> View:
+        """The view of a named release. Raises UserError UNKNOWN_RELEASE."""
+        rows = await self._pool.fetch(NAMED_RELEASE, name)
+        if not rows:
+            raise UserError("UNKNOWN_RELEASE", f"There is no release named {name[:80]!r}.", value=name[:80], hint="store.releases(named: true) lists them.")
+        return View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"]))
+
+    async def _read(self) -> None:
+        with wrap_errors():
+            row = await self._pool.fetchrow(CURRENT_RELEASE)
+        assert row is not None
+        self.current = View(row["release_id"], row["name"], tuple(row["loads"]))
+
+    async def _follow(self) -> None:
+        while True:
+            connection = None
+            try:
+                connection = await asyncpg.connect(self._url)
+                await connection.add_listener(CHANNEL, lambda *_: self._news.set())
+                while not connection.is_closed():
+                    await self._read()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), RECHECK_SECONDS)
+                    self._news.clear()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, StoreError, TimeoutError) as error:
+                log.warning("lost touch with the store, trying again: %s", error)
+                await asyncio.sleep(1)
+            finally:
+                if connection is not None:
+                    connection.terminate()

@@ -1,0 +1,90 @@
+"""The commands of `vkg load`. Each parses its options, says what it loads as a `Job`, and prints what became of it.
+
+    @load.command()
+    def things(files: Files, dataset: DatasetOption = None, ...) -> None:
+        with loading() as conn:
+            report(ingest(conn, Job(...), lambda ordinal, after: things.read(files[ordinal], after=after)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+
+from loaders.errors import Interrupted
+from loaders.run import Outcome, ingest, say, summary
+from loaders.vcf_job import vcf_job
+from store.database import connect, wrap_errors
+from store.release import AlreadyLoaded
+
+load = typer.Typer(help="Load files into the store.", no_args_is_help=True)
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset; else that of the first file.")]
+VersionOption = Annotated[str | None, typer.Option("--version", help="Version of the dataset; else today's date.")]
+AssemblyOption = Annotated[
+    str | None, typer.Option("--assembly", help="GRCh37 or GRCh38, needed where the files do not tell theirs.")
+]
+HoldOption = Annotated[bool, typer.Option("--hold", help="Load, but don't publish: `vkg publish` makes it visible.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Fail, and keep nothing, when any record is rejected.")]
+
+
+@contextmanager
+def loading() -> Iterator[psycopg.Connection]:
+    """A connection to write a load with. Ctrl-C inside ends the command with exit code 130."""
+    try:
+        with wrap_errors(), connect(autocommit=True) as conn:
+            yield conn
+    except (KeyboardInterrupt, Interrupted) as error:
+        say(f"vkg: {error or 'interrupted'}")
+        raise typer.Exit(130) from None
+
+
+def report(outcome: Outcome | AlreadyLoaded) -> None:
+    """Prints what became of a load."""
+    for line in summary(outcome):
+        typer.echo(line)
+
+
+@load.command()
+def vcf(
+    files: Files,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
+    ] = None,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    assembly: AssemblyOption = None,
+    sites_only: Annotated[bool, typer.Option("--sites-only", help="Leave genotypes out without saying so.")] = False,
+    hold: HoldOption = False,
+    unnormalized: Annotated[
+        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
+    ] = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load the sites of VCF or BCF files, all of them as one load.
+
+    Records are split to one ALT each, checked against the reference and left-aligned. What cannot be loaded is listed in
+    FILE.rejects.tsv. The same files again are a no-op.
+
+    Example: vkg load vcf clinvar.vcf.gz --dataset clinvar --version 2026-11 --assembly GRCh38
+    """
+    with loading() as conn:
+        job, read = vcf_job(
+            conn,
+            files,
+            reference=reference,
+            dataset=dataset,
+            version=version,
+            assembly=assembly,
+            sites_only=sites_only,
+            hold=hold,
+            unnormalized=unnormalized,
+            strict=strict,
+        )
+        report(ingest(conn, job, read))

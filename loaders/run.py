@@ -1,0 +1,178 @@
+"""The one way in: every format's chunks go through `ingest`, which makes a load atomic, idempotent and resumable.
+
+    hash -> ledger (release.begin) -> chunks, read in one thread and written in another -> finish, or abort
+
+What goes wrong takes the load out again, Ctrl-C included. A process that dies leaves an unfinished load, which the same
+command goes on with after the last chunk that was committed. `vkg doctor` shows those that nobody went on with.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from loaders.ahead import ahead
+from loaders.errors import InputError, Interrupted
+from loaders.progress import Progress
+from loaders.rejects import RejectsFile
+from store.copy import Chunk, Reject
+from store.database import wrap_errors
+from store.errors import StoreError
+from store.release import AlreadyLoaded, Load, SourceFile, begin
+
+Read = Callable[[int, int], Generator[Chunk, None, None]]
+"""(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records
+only moves the progress bar."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to load and how. `options` are those that decide what the rows are: the same files with the same are a no-op."""
+
+    kind: str
+    files: Sequence[SourceFile]
+    dataset: str
+    version: str | None
+    options: dict
+    hold: bool = False
+    normalized: bool = True
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A load as it was written; `release` is the one that shows it, None when held; `rejects` are the files written."""
+
+    load: Load
+    release: int | None
+    rejects: list[Path]
+
+
+def say(message: str) -> None:
+    """Tells the user something along the way, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyLoaded:
+    """Loads all files of a job as one load, and publishes it unless held.
+
+    `conn` must be in autocommit mode. Raises InputError (with `strict`, also for the first reject), Interrupted or
+    StoreError; the load is then taken out again as a whole.
+    """
+    with wrap_errors():
+        load = begin(
+            conn,
+            dataset=job.dataset,
+            kind=job.kind,
+            version=job.version,
+            files=job.files,
+            options=job.options,
+            hold=job.hold,
+            normalized=job.normalized,
+        )
+        if isinstance(load, AlreadyLoaded):
+            return load
+        if load.progress:
+            say(f"going on with {load.dataset} {load.version} after {load.counts['records']:,} records")
+    rejects: list[RejectsFile] = []
+    try:
+        with wrap_errors(), _quiet_gc(), Progress(load.dataset, sum(f.bytes for f in job.files)) as progress:
+            before = 0
+            for ordinal, file in enumerate(job.files):
+                already = load.progress.get(ordinal)
+                rejects.append(RejectsFile(Path(file.path), already.rejects if already else 0, say))
+                if not (already and already.done):
+                    _write(load, ordinal, read, rejects[-1], job.strict, lambda done, n, before=before: progress.update(before + done, n))
+                before += file.bytes
+            release = load.finish()
+    except BaseException as error:
+        _abort(load, rejects, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("interrupted; nothing of this load was kept") from None
+        raise
+    for file in rejects:
+        file.close()
+    return Outcome(load, release, [r.path for r in rejects if r.path])
+
+
+def _write(
+    load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: bool, progress: Callable[[int, int], None]
+) -> None:
+    def report(found: Sequence[Reject]) -> None:
+        if strict and found:
+            first = found[0]
+            raise InputError(
+                rejects.source,
+                first.line,
+                f"{first.reason}: {first.detail}".rstrip(": "),
+                "Load without --strict to keep the other records; they are listed in the rejects file.",
+            )
+        rejects.add(found)
+
+    start = load.progress[ordinal].end if ordinal in load.progress else 0
+    with ahead(read(ordinal, start)) as chunks:
+        for chunk in chunks:
+            if chunk.tables or chunk.records:
+                load.write(ordinal, chunk, report)
+            progress(chunk.position, chunk.records)
+    load.file_done(ordinal)
+
+
+def _abort(load: Load, rejects: Sequence[RejectsFile], error: BaseException) -> None:
+    for file in rejects:
+        file.discard()
+    try:
+        with wrap_errors():
+            load.abort()
+    except (StoreError, psycopg.Error):
+        # The error that led here says more than the one of a connection that is gone.
+        error.add_note("The unfinished load is invisible; load again to complete it, or see vkg doctor.")
+
+
+@contextmanager
+def _quiet_gc() -> Iterator[None]:
+    """Loading makes millions of rows and no cycles; looking for some would take most of the time (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:
+    """What a command prints of a load: what was loaded, rejected by reason, left out, and odd."""
+    if isinstance(outcome, AlreadyLoaded):
+        shown = "" if outcome.visible else f", not visible (vkg publish {outcome.load_id})"
+        yield f"{outcome.dataset} {outcome.version} is loaded already, from the same content: load {outcome.load_id}{shown}"
+        return
+    load = outcome.load
+    rows = ", ".join(f"{n:,} {table}" for table, n in load.counts.items() if table not in ("records", "rejects", "variant"))
+    yield f"{load.dataset} {load.version}: {load.counts['records']:,} records: {rows or 'nothing'}"
+    if "variant" in load.counts:
+        yield f"  {load.counts['variant']:,} variants were new to the store"
+    for title, counts in (("rejected", load.reasons), ("left out", load.skipped), ("odd", load.warnings)):
+        for name, n in counts.most_common():
+            yield f"  {title}: {n:,} {name}"
+    for path in outcome.rejects:
+        yield f"  the rejected rows are in {path}"
+    if outcome.release is None:
+        yield f"  held: make it visible with vkg publish {load.load_id}"
+    else:
+        yield f"  visible as of release {outcome.release}"
+
+
+def dataset_name(path: Path) -> str:
+    """The name of a dataset whose file was given none: the file's, without its endings."""
+    name = path.name
+    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv"):
+        name = name.removesuffix(ending)
+    return name or path.name

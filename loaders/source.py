@@ -1,0 +1,163 @@
+"""Files as blocks of lines: plain text, gzip, bgzip, and BCF turned to text, all the same to a reader.
+
+Comes in: a path. Goes out: `Block`s of a few megabytes of whole lines, numbered from 1. Every way in which a file can
+be damaged or not be what it is said to be ends in an InputError that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pysam
+from isal import igzip_threaded, isal_zlib
+
+from loaders.errors import InputError
+from store.release import SourceFile
+
+BLOCK = 4 << 20
+"""Bytes of text per block."""
+
+_GZIP = b"\x1f\x8b"
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
+_COPY_AGAIN = "Copy or download it again."
+_BCF_LINES = 2_000
+
+
+class Block(NamedTuple):
+    """Whole lines without their line ends; `first` is the number of the first; `position`: bytes of the file on disk read so far."""
+
+    first: int
+    lines: list[str]
+    position: int
+
+
+def text_blocks(path: Path) -> Iterator[Block]:
+    """The lines of a text file, which may be compressed with gzip or bgzip.
+
+    Lines that are not UTF-8 are read as Latin-1, as older files are. Raises InputError where the file is missing,
+    unreadable, empty, truncated, damaged, or not text.
+    """
+    compressed = check(path)
+    number, rest = 1, b""
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(igzip_threaded.open(raw, "rb", block_size=BLOCK)) if compressed else raw
+        try:
+            while data := file.read(BLOCK):
+                whole, newline, after = data.rpartition(b"\n")
+                if not newline:
+                    rest += data
+                    continue
+                lines = _lines(path, rest + whole, number)
+                rest = after
+                yield Block(number, lines, raw.tell())
+                number += len(lines)
+        except EOFError as error:
+            raise truncated(path, number) from error
+        except (OSError, isal_zlib.error) as error:
+            raise InputError(path, number, f"the file is damaged: {error}", _COPY_AGAIN) from error
+        if rest:
+            yield Block(number, _lines(path, rest, number), raw.tell())
+
+
+def bcf_blocks(path: Path) -> tuple[str, Iterator[Block]]:
+    """The header of a BCF file as VCF text, and its records as VCF lines without genotypes; `first` counts records."""
+    check(path)
+    verbosity = pysam.set_verbosity(0)
+    try:
+        file = pysam.VariantFile(str(path), "rb")
+    except (OSError, ValueError) as error:
+        raise InputError(path, None, "not a readable BCF file", "Check it with: bcftools view -h") from error
+    finally:
+        pysam.set_verbosity(verbosity)
+    return str(file.header), _bcf_records(path, file)
+
+
+def is_bcf(path: Path) -> bool:
+    """True where the decompressed file begins as BCF does."""
+    if not check(path):
+        return False
+    try:
+        with path.open("rb") as raw, igzip_threaded.open(raw, "rb", threads=0) as file:
+            return bool(file.read(3) == b"BCF")
+    except (EOFError, OSError, isal_zlib.error):
+        return False
+
+
+def check(path: Path) -> bool:
+    """True where a file is compressed with gzip. Raises InputError where it cannot be read or is visibly cut off."""
+    if not path.exists():
+        raise InputError(path, None, "no such file", "Check the path.")
+    if not path.is_file():
+        raise InputError(path, None, "not a regular file", "Write a pipe or a device to a file first.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(18)
+            if not start:
+                raise InputError(path, None, "the file is empty", _COPY_AGAIN)
+            if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC":
+                file.seek(max(0, os.path.getsize(path) - len(_BGZF_END)))
+                if file.read() != _BGZF_END:
+                    raise truncated(path, None)
+    except PermissionError as error:
+        raise InputError(path, None, "not readable: permission denied", "Change its permissions: chmod u+r") from error
+    except OSError as error:
+        raise InputError(path, None, f"not readable: {error.strerror}", "Check the disk it is on.") from error
+    return start[:2] == _GZIP
+
+
+def truncated(path: Path, line: int | None) -> InputError:
+    """The error for a compressed file that ends too early."""
+    return InputError(path, line, "the file is cut off: its compressed data end too early", _COPY_AGAIN)
+
+
+def source_file(path: Path, header: str | None = None) -> SourceFile:
+    """What the ledger keeps of a file: absolute path, SHA-256, size, header."""
+    check(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SourceFile(str(path.absolute()), digest, path.stat().st_size, header)
+
+
+def _lines(path: Path, data: bytes, number: int) -> list[str]:
+    if b"\0" in data:
+        line = number + data[: data.index(b"\0")].count(b"\n")
+        raise InputError(path, line, "the line holds a zero byte: the file is damaged, or not text", _COPY_AGAIN)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\n".join(map(_decode, data.split(b"\n")))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").removesuffix("\r")
+    return text.split("\n")
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _bcf_records(path: Path, file: pysam.VariantFile) -> Iterator[Block]:
+    first, lines = 1, []
+    with file:
+        file.subset_samples([])
+        records = iter(file)
+        while True:
+            try:
+                record = next(records, None)
+            except (OSError, ValueError) as error:
+                raise InputError(path, first + len(lines), f"the file is damaged: {error}", _COPY_AGAIN) from error
+            if record is not None:
+                lines.append(str(record).rstrip("\n"))
+            if lines and (record is None or len(lines) == _BCF_LINES):
+                yield Block(first, lines, file.tell() >> 16)
+                first, lines = first + len(lines), []
+            if record is None:
+                return

@@ -1,0 +1,53 @@
+-- name: variants_by_rsid
+-- Visible variants that carry an rsID. $1 rsIDs, $2 loads.
+SELECT DISTINCT rsid, variant_key FROM rsid WHERE rsid = ANY($1::bigint[]) AND load_id = ANY($2::int[]) ORDER BY rsid, variant_key;
+
+-- name: variants_by_position
+-- Visible variants at loci, at most a thousand for each. $1 and $2: lowest key, and the key after the highest, of each locus; $3 loads.
+SELECT p.lo, v.variant_key FROM unnest($1::bigint[], $2::bigint[]) AS p(lo, hi) CROSS JOIN LATERAL (SELECT t.variant_key FROM variant t
+WHERE t.variant_key >= p.lo AND t.variant_key < p.hi AND EXISTS (SELECT FROM variant_record r WHERE r.variant_key = t.variant_key
+AND r.load_id = ANY($3::int[]) OFFSET 0) ORDER BY t.variant_key LIMIT 1000) v ORDER BY v.variant_key;
+
+-- name: variants_by_hgvsc
+-- Visible variants whose annotation has an HGVS name on a transcript, as written. $1 names, $2 loads.
+SELECT DISTINCT hgvsc, variant_key FROM transcript_consequence WHERE hgvsc = ANY($1::text[]) AND load_id = ANY($2::int[]) ORDER BY 1, 2;
+
+-- name: variants_by_hgvsp
+-- Visible variants whose annotation has an HGVS name on a protein, as written. $1 names, $2 loads.
+SELECT DISTINCT hgvsp, variant_key FROM transcript_consequence WHERE hgvsp = ANY($1::text[]) AND load_id = ANY($2::int[]) ORDER BY 1, 2;
+
+-- name: genes_by_name
+-- Visible genes with these identifiers or symbols, the latest load first. $1 names in upper case, $2 loads.
+SELECT gene_id, upper(symbol) AS symbol, chrom, start_pos, end_pos FROM gene
+WHERE (gene_id = ANY($1::text[]) OR upper(symbol) = ANY($1::text[])) AND load_id = ANY($2::int[]) ORDER BY load_id DESC, gene_id;
+
+-- name: search_rsids
+-- rsIDs that begin with the typed digits, as ranges of numbers. $1 and $2 bounds of the ranges, $3 loads, $4 limit.
+SELECT i.rsid, i.variant_key FROM unnest($1::bigint[], $2::bigint[]) AS p(lo, hi) CROSS JOIN LATERAL (SELECT DISTINCT t.rsid, t.variant_key
+FROM rsid t WHERE t.rsid >= p.lo AND t.rsid < p.hi AND t.load_id = ANY($3::int[]) ORDER BY t.rsid, t.variant_key LIMIT $4) i ORDER BY 1, 2 LIMIT $4;
+
+-- name: search_genes
+-- Visible genes whose symbol begins with the typed letters, shortest first. $1 and $2 bounds of the symbol in upper case, $3 loads, $4 limit.
+SELECT gene_id FROM gene WHERE upper(symbol) ~>=~ $1 AND upper(symbol) ~<~ $2 AND load_id = ANY($3::int[])
+GROUP BY gene_id ORDER BY min(length(symbol)), min(upper(symbol)), gene_id LIMIT $4;
+
+-- name: store_counts
+-- What the visible loads hold. $1 loads. Numbers of rows come from the ledger; distinct variants are counted only for one load.
+SELECT coalesce(sum((counts ->> 'variant_record')::bigint), 0) AS records, coalesce(sum((counts ->> 'gene')::bigint), 0) AS genes,
+coalesce(sum((counts ->> 'transcript')::bigint), 0) AS transcripts, coalesce(sum((counts ->> 'transcript_consequence')::bigint), 0) AS consequences,
+coalesce(sum((counts ->> 'clinical_significance')::bigint), 0) AS clinical, coalesce(sum((counts ->> 'variant_score')::bigint), 0) AS scores,
+(SELECT count(*) FROM (SELECT FROM variant v LIMIT 10000001) v) AS variants
+FROM load WHERE load_id = ANY($1::int[]);
+
+-- name: visible_variants
+-- Which of these keys are visible variants. $1 keys, $2 loads.
+SELECT v.variant_key FROM variant v WHERE v.variant_key = ANY($1::bigint[])
+AND EXISTS (SELECT FROM variant_record r WHERE r.variant_key = v.variant_key AND r.load_id = ANY($2::int[]) OFFSET 0);
+
+-- name: score_names
+-- Names of the scores of the visible loads. $1 loads.
+SELECT DISTINCT name FROM score WHERE load_id = ANY($1::int[]) ORDER BY 1;
+
+-- name: population_names
+-- Names of the populations with frequencies in the visible loads. $1 loads.
+SELECT DISTINCT population FROM frequency_population WHERE load_id = ANY($1::int[]) ORDER BY 1;
