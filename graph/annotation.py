@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import strawberry
 
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
-from store.clinical import Aspect
 from store.gene import GENE, TRANSCRIPT
 from store.ledger import LOAD
 
+from .context import Context
 from .filters import ClinicalClass, ImpactLevel
 from .gene import Mane
 from .link import Ask, define, entity, leaf, link
 from .scalars import JSON
 
+if TYPE_CHECKING:
+    from .gene import Gene, Transcript
+    from .ledger import Load
 
-ClinicalAspect = define(
-    strawberry.enum(
-        Enum("ClinicalAspect", {a.value: a.value for a in Aspect}),  # type: ignore[misc]
-        description="What a clinical classification is about: inherited disease and drug response, oncogenicity, or the clinical impact of a somatic variant.",
-    )
-)
+
+@define
+@strawberry.enum(description="What a clinical classification is about.")
+class ClinicalAspect(Enum):
+    GERMLINE = strawberry.enum_value("GERMLINE", description="Inherited disease, risk, and drug response.")
+    ONCOGENICITY = strawberry.enum_value("ONCOGENICITY", description="Whether a somatic variant drives cancer.")
+    SOMATIC_IMPACT = strawberry.enum_value("SOMATIC_IMPACT", description="What a somatic variant means for diagnosis, prognosis or therapy.")
 
 
 @entity(CONSEQUENCE, description="The predicted consequence of a variant for one transcript, as VEP or SnpEff wrote it into a file.")
@@ -32,7 +37,7 @@ class TranscriptConsequence:
     transcript_stable_id: strawberry.Private[str | None]
     annotator: str = leaf("VEP or SnpEff.")
     terms: list[str] = leaf("Sequence Ontology terms, as written.")
-    impact: ImpactLevel = leaf("Impact of the most severe term.")  # type: ignore[valid-type]
+    impact: ImpactLevel = leaf("Impact of the most severe term.")
     gene_id: str | None = leaf("Gene identifier without its version, as written.")
     symbol: str | None = leaf("Gene symbol, as written.")
     transcript_id: str | None = leaf("Transcript or other feature, with its version where written.")
@@ -51,17 +56,17 @@ class TranscriptConsequence:
     extra: JSON | None = leaf("The annotator's other non-empty fields, by name.")
 
     @link(GENE, by="pk", on="gene_id")
-    def gene(ctx) -> Gene | None:
+    def gene(ctx: Context) -> Gene | None:
         """The gene, where a visible gene annotation has it."""
         return Ask()
 
     @link(TRANSCRIPT, by="pk", on="transcript_stable_id")
-    def transcript(ctx) -> Transcript | None:
+    def transcript(ctx: Context) -> Transcript | None:
         """The transcript, where a visible gene annotation has it."""
         return Ask()
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The load it came from."""
         return Ask()
 
@@ -70,8 +75,8 @@ class TranscriptConsequence:
 class ClinicalSignificance:
     variant_key: strawberry.Private[int]
     load_id: strawberry.Private[int]
-    aspect: ClinicalAspect = leaf("What was classified.")  # type: ignore[valid-type]
-    classes: list[ClinicalClass] = leaf("The classification in a closed set; several where the file joins several.")  # type: ignore[valid-type]
+    aspect: ClinicalAspect = leaf("What was classified.")
+    classes: list[ClinicalClass] = leaf("The classification in a closed set; several where the file joins several.")
     significance: str = leaf("The classification as written.")
     variation_id: str | None = leaf("ClinVar VariationID.")
     allele_id: str | None = leaf("ClinVar AlleleID.")
@@ -85,7 +90,7 @@ class ClinicalSignificance:
     hgvs: str | None = leaf("Genomic HGVS, as written.")
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The load it came from."""
         return Ask()
 
@@ -99,7 +104,7 @@ class VariantScore:
     description: str | None = leaf("What the file says about the score.")
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The load it came from: dataset and version of the score."""
         return Ask()
 
@@ -115,6 +120,6 @@ class Frequency:
     homozygotes: int | None = leaf("Individuals homozygous for ALT, where published.")
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The load it came from."""
         return Ask()

@@ -26,11 +26,10 @@ from starlette.routing import Route
 
 from store.assembly import Assembly
 from store.database import open_pool
-from store.errors import StoreError
 from store.reference import Reference
 
 from . import limits
-from .context import NAMED_RELEASE, Context, View
+from .context import Context, View
 from .errors import UserError
 from .execution import Answer, Executor
 from .releases import Releases

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 
@@ -20,37 +22,32 @@ LARGEST_FILTERED_REGION = 5_000_000
 _IMPACT_OF = {term: impact for impact, terms in TERMS.items() for term in terms}
 
 
-def _enum(name: str, description: str, values: dict[str, str]) -> type[Enum]:
-    made = Enum(name, {key: strawberry.enum_value(key, description=text) for key, text in values.items()})  # type: ignore[misc]
-    return define(strawberry.enum(made, description=description))
+@define
+@strawberry.enum(name="Impact", description="How strongly a consequence is expected to act, in Ensembl's four groups.")
+class ImpactLevel(Enum):
+    HIGH = strawberry.enum_value("HIGH", description="The protein is probably truncated or lost.")
+    MODERATE = strawberry.enum_value("MODERATE", description="The protein is changed, not truncated.")
+    LOW = strawberry.enum_value("LOW", description="Probably harmless to the protein.")
+    MODIFIER = strawberry.enum_value("MODIFIER", description="Outside coding sequence, or hard to predict.")
 
 
-ImpactLevel = _enum(
-    "Impact",
-    "How strongly a consequence is expected to act, in Ensembl's four groups.",
-    {
-        "HIGH": "The protein is probably truncated or lost.",
-        "MODERATE": "The protein is changed, not truncated.",
-        "LOW": "Probably harmless to the protein.",
-        "MODIFIER": "Outside coding sequence, or hard to predict.",
-    },
-)
-VariantType = _enum(
-    "VariantType",
-    "Kind of change, from the lengths of the normalised alleles.",
-    {
-        "SNV": "One base for another.",
-        "MNV": "Several bases for as many others.",
-        "INSERTION": "Bases added after an anchor base.",
-        "DELETION": "Bases removed after an anchor base.",
-        "INDEL": "Bases replaced by a different number of others.",
-    },
-)
-ClinicalClass = _enum(
-    "ClinicalClass",
-    "Classes of clinical significance (ClinVar's, in one closed set).",
-    {c.value: c.value.replace("_", " ").capitalize() + "." for c in Clinical},
-)
+@define
+@strawberry.enum(description="Kind of change, from the lengths of the normalised alleles.")
+class VariantType(Enum):
+    SNV = strawberry.enum_value("SNV", description="One base for another.")
+    MNV = strawberry.enum_value("MNV", description="Several bases for as many others.")
+    INSERTION = strawberry.enum_value("INSERTION", description="Bases added after an anchor base.")
+    DELETION = strawberry.enum_value("DELETION", description="Bases removed after an anchor base.")
+    INDEL = strawberry.enum_value("INDEL", description="Bases replaced by a different number of others.")
+
+
+if TYPE_CHECKING:
+    ClinicalClass = Clinical
+else:
+    _classes = {c.value: strawberry.enum_value(c.value, description=c.value.replace("_", " ").capitalize() + ".") for c in Clinical}
+    ClinicalClass = define(
+        strawberry.enum(Enum("ClinicalClass", _classes), description="Classes of clinical significance (ClinVar's, in one closed set).")
+    )
 
 
 @define
@@ -99,12 +96,12 @@ class VariantFilter:
     and_: list[VariantFilter] | None = strawberry.field(default=None, name="and", description="All of these hold.")
     or_: list[VariantFilter] | None = strawberry.field(default=None, name="or", description="At least one of these holds.")
     not_: VariantFilter | None = strawberry.field(default=None, name="not", description="This does not hold.")
-    type: list[VariantType] | None = strawberry.field(default=None, description="Kind of change is one of these.")  # type: ignore[valid-type]
-    impact: list[ImpactLevel] | None = strawberry.field(default=None, description="Some transcript consequence has one of these impacts.")  # type: ignore[valid-type]
+    type: list[VariantType] | None = strawberry.field(default=None, description="Kind of change is one of these.")
+    impact: list[ImpactLevel] | None = strawberry.field(default=None, description="Some transcript consequence has one of these impacts.")
     consequence: list[str] | None = strawberry.field(
         default=None, description="Some transcript consequence has one of these Sequence Ontology terms (missense_variant ...)."
     )
-    clinical_significance: list[ClinicalClass] | None = strawberry.field(default=None, description="Classified as one of these.")  # type: ignore[valid-type]
+    clinical_significance: list[ClinicalClass] | None = strawberry.field(default=None, description="Classified as one of these.")
     frequency: list[FrequencyFilter] | None = strawberry.field(default=None, description="All of these frequencies are within their bounds.")
     filter: list[str] | None = strawberry.field(default=None, description="Some record has one of these in its FILTER (PASS for passed).")
     qual: RangeFilter | None = strawberry.field(default=None, description="Some record's QUAL (phred) is within these bounds.")
@@ -118,7 +115,7 @@ def conditions(f: VariantFilter | None) -> Filter:
     """The conditions of a filter. Raises UserError BAD_FILTER for an unknown term, an empty list or bounds the wrong way round."""
     if f is None:
         return EVERYTHING
-    parts: list[Filter] = [where(type=_values(f.type, "type"), qual=_bounds(f.qual, "qual"))]
+    parts: list[Filter] = [where(type=_values(f.type, "type"), qual=_bounds(f.qual, "qual") if f.qual else None)]
     parts.append(where(filter=_listed(f.filter, "filter"), dataset=_listed(f.dataset, "dataset"), rsid=_rsids(f.rsid)))
     if (impacts := _values(f.impact, "impact")) is not None:
         numbers = [Impact[name].value for name in impacts]
@@ -150,17 +147,15 @@ def _info(info: InfoFilter) -> Filter:
     return ("and", (("info_number", _bounds(info, "info") | {"key": info.key}),))
 
 
-def _bounds(bounds: object, name: str) -> dict[str, float | None] | None:
-    if bounds is None:
-        return None
-    low, high = getattr(bounds, "min", None), getattr(bounds, "max", None)
+def _bounds(bounds: RangeFilter | FrequencyFilter | InfoFilter | ScoreFilter, name: str) -> dict[str, Any]:
+    low, high = bounds.min, bounds.max
     if low is not None and high is not None and low > high:
         raise UserError("BAD_FILTER", f"{name}: min {low} is above max {high}.", value=[low, high], hint="Exchange them.")
     return {"min": low, "max": high}
 
 
-def _values(members: list[Enum] | None, name: str) -> list[str] | None:
-    return _listed(None if members is None else [m.value for m in members], name)
+def _values(members: Sequence[Enum] | None, name: str) -> list[str] | None:
+    return _listed(None if members is None else [m.name for m in members], name)
 
 
 def _listed(values: list[str] | None, name: str) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -12,12 +12,19 @@ from store.ledger import LOAD
 from store.read import where
 from store.variant import VARIANT
 
+from .context import Context
 from .errors import UserError
 from .filters import VariantFilter, conditions
 from .link import Ask, Connection, Edge, define, entity, leaf, link
 from .node import Node
 
+if TYPE_CHECKING:
+    from .ledger import Load
+    from .variant import Variant
+
 Flank = Annotated[int, strawberry.argument(description=f"Bases on either side, 0 to {LONGEST_FLANK:,}.")]
+Biotypes = Annotated[list[str] | None, strawberry.argument(description="Only these biotypes (protein_coding ...).")]
+Canonical = Annotated[bool | None, strawberry.argument(description="Only canonical ones, or only others.")]
 Filter = Annotated[VariantFilter | None, strawberry.argument(description="Conditions on the variants.")]
 
 
@@ -64,17 +71,17 @@ class Gene(Node):
     description: str | None = leaf("Description, where the annotation has one.")
 
     @link(VARIANT, by="gene", on="gene_id")
-    def variants(ctx, *, flank: Flank = 0, filter: Filter = None) -> Connection[Variant]:
+    def variants(ctx: Context, *, flank: Flank = 0, filter: Filter = None) -> Connection[Variant]:
         """Variants whose position lies in the gene or its flanks, in genome order."""
         return Ask(conditions(filter), {"flank": checked_flank(flank)})
 
     @link(TRANSCRIPT, by="gene", on="gene_id")
-    def transcripts(ctx, *, canonical: bool | None = None, biotype: list[str] | None = None) -> Connection[Transcript]:
+    def transcripts(ctx: Context, *, canonical: Canonical = None, biotype: Biotypes = None) -> Connection[Transcript]:
         """Its transcripts, by identifier."""
         return Ask(where(canonical=canonical, biotype=biotype))
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The annotation it came from."""
         return Ask()
 
@@ -108,12 +115,12 @@ class Transcript(Node):
     protein_id: str | None = leaf("Protein identifier.")
 
     @link(GENE, by="pk", on="gene_id")
-    def gene(ctx) -> Gene | None:
+    def gene(ctx: Context) -> Gene | None:
         """Its gene."""
         return Ask()
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The annotation it came from."""
         return Ask()
 

@@ -8,17 +8,16 @@ all parents in one statement. `@computed` is the same for what is not one read: 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import strawberry
 from aiodataloader import DataLoader
-from graphql import FieldNode, FragmentDefinitionNode, SelectionSetNode
+from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 from strawberry.schema.name_converter import NameConverter
 
 from store.read import COUNT_LIMIT, EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, compose, ordered_columns
@@ -84,7 +83,7 @@ class Link:
     by: str
     on: str | None
     order: str
-    ask: Callable[..., Ask | None]
+    ask: Callable[..., Ask | Awaitable[Ask]]
     arguments: tuple[str, ...]
     returns: str
     access: Access = "open"
@@ -103,11 +102,7 @@ class Link:
 
     async def rows(self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]) -> Rows:
         """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
-        ask = self.ask(ctx, **arguments)
-        if inspect.isawaitable(ask):
-            ask = await ask
-        if ask is None:
-            return Rows({}, view, set())
+        ask = await self._asked(ctx, arguments)
         by, order = ask.by or self.by, ask.order or self.order
         values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}
         after = False
@@ -139,14 +134,14 @@ class Link:
 
     async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
-        ask = self.ask(ctx, **arguments)
-        if inspect.isawaitable(ask):
-            ask = await ask
-        if ask is None:
-            return {}
+        ask = await self._asked(ctx, arguments)
         statement, filter_values = self._compose(ask, ask.by or self.by, ask.order or self.order, (), "count", False, False)
         values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
         return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values)}
+
+    async def _asked(self, ctx: Context, arguments: dict[str, Any]) -> Ask:
+        ask = self.ask(ctx, **arguments)
+        return await ask if inspect.isawaitable(ask) else ask
 
     def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
         per_parent = self.read.by[by].anchor is not None
@@ -249,6 +244,8 @@ class Entity:
 
 
 entities: dict[str, Entity] = {}
+links: list[Link] = []
+"""Every declared relation."""
 
 
 def entity(read: Read, *, description: str, key_of: Callable[[str], Any] | None = None, order: str | None = None) -> Callable[[type[N]], type[N]]:
@@ -295,6 +292,7 @@ def link(read: Read, *, by: str, on: str | None = None, order: str | None = None
             function.__qualname__, read, by, on, order or next(iter(read.orders)), function, tuple(p.name for p in parameters),
             function.__annotations__["return"], access,
         )  # fmt: skip
+        links.append(declared)
         paged = declared.shape == "page"
 
         def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
@@ -455,14 +453,13 @@ def _finish(declared: Link, ctx: Context, rows: Rows, key: Any, columns: tuple[s
 
 
 def _object(cls: type, columns: tuple[str, ...], row: Any, width: int, view: View) -> Any:
-    made = cls.__new__(cls)
-    made.__dict__.update(zip(columns, row[width:], strict=True))
-    made.__dict__["_view"] = view
+    made: Any = object.__new__(cls)
+    made.__dict__.update(zip(columns, row[width:], strict=True), _view=view)
     return made
 
 
 def _edge(cls: type, node: Any, cursor: str) -> Any:
-    made = cls.__new__(cls)
+    made: Any = object.__new__(cls)
     made.__dict__.update(node.__dict__, node=node, cursor=cursor)
     return made
 
@@ -512,7 +509,7 @@ def _selected(ctx: Context, info: strawberry.Info, cls: type, edge_cls: type | N
         fields = _columns_by_field(cls)
         edge_fields = _columns_by_field(edge_cls) if edge_cls else {}
         for name in _names_below([n.selection_set for n in nodes], info._raw_info.fragments, 4):
-            wanted |= {c for c in (fields.get(name), edge_fields.get(name)) if c in read.columns}
+            wanted.update(c for c in (fields.get(name), edge_fields.get(name)) if c is not None and c in read.columns)
         ctx.loaders[cache_key] = (nodes, ordered_columns(read, wanted))
     return ctx.loaders[cache_key][1]
 
@@ -525,14 +522,8 @@ def _names_below(sets: Sequence[SelectionSetNode | None], fragments: dict[str, F
             found.add(selection.name.value)
             if selection.name.value in ("nodes", "edges", "node") and depth:
                 found |= _names_below([selection.selection_set], fragments, depth - 1)
-        elif hasattr(selection, "selection_set"):
+        elif isinstance(selection, InlineFragmentNode):
             found |= _names_below([selection.selection_set], fragments, depth)
-        else:
-            fragment = fragments[selection.name.value]
-            found |= _names_below([fragment.selection_set], fragments, depth)
+        elif isinstance(selection, FragmentSpreadNode):
+            found |= _names_below([fragments[selection.name.value].selection_set], fragments, depth)
     return found
-
-
-def entity_fields(cls: type) -> Iterable[str]:
-    """The python names of a type's leaf fields."""
-    return (f.name for f in dataclasses.fields(cls) if getattr(f, "base_resolver", None) is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -24,8 +24,16 @@ from .node import Node, ref
 from .resolve import MOST_INPUTS, Outcome, Resolution, find_genes, one_variant, resolve_names
 from .scalars import BigInt
 from .search import SearchResult, search_refs
+from .variant import Datasets
+
+if TYPE_CHECKING:
+    from .gene import Gene
+    from .ledger import Load, Release
+    from .variant import Variant
 
 RegionText = Annotated[str | None, strawberry.argument(description="CHROM:START-END, 1-based and inclusive, such as 20:1,890,000-1,900,000; a chromosome alone is all of it.")]
+Kind = Annotated[DatasetKind | None, strawberry.argument(description="Only datasets of this kind.")]
+Named = Annotated[bool | None, strawberry.argument(description="Only releases with a name, or only others.")]
 GeneName = Annotated[str | None, strawberry.argument(description="Symbol or identifier of a gene.")]
 Ids = Annotated[list[str] | None, strawberry.argument(description=f"Names of variants in any form that `resolve` takes, at most {MOST_INPUTS:,}.")]
 
@@ -50,17 +58,17 @@ class Store:
     version: str = leaf("Version of the software that answers.")
 
     @computed(on="key")
-    async def release(ctx: Context, view: View, keys: Sequence[int]) -> Release | None:
+    async def release(ctx: Context, view: View, keys: Sequence[int]) -> Release:
         """The release that this answer reads."""
         return [(key, Ref("Release", view.release_id)) for key in keys]
 
     @link(LOAD, by="all")
-    def loads(ctx, *, dataset: list[str] | None = None, kind: DatasetKind | None = None) -> list[Load]:
+    def loads(ctx: Context, *, dataset: Datasets = None, kind: Kind = None) -> list[Load]:
         """The visible loads, oldest first."""
-        return Ask(where(dataset=dataset, kind=[kind.value.lower()] if kind else None))
+        return Ask(where(dataset=dataset, kind=[kind.name.lower()] if kind else None))
 
     @link(RELEASE, by="all")
-    def releases(ctx, *, named: bool | None = None) -> Connection[Release]:
+    def releases(ctx: Context, *, named: Named = None) -> Connection[Release]:
         """Releases, newest first; `named: true` gives those that can be pinned."""
         return Ask(where(named=named))
 
@@ -136,7 +144,7 @@ class Query:
                     raise UserError("INVALID_NAME", resolution.reason or "", value=resolution.input[:80])
             return Ask(asked, {"variant_keys": sorted({key for resolution in found for key in resolution.found})}, by="keys")
         if gene is not None:
-            where_it_is = await _gene_region(ctx, gene, checked_flank(flank))
+            where_it_is: Region | None = await _gene_region(ctx, gene, checked_flank(flank))
         else:
             where_it_is = Region.parse(region) if region is not None else None
         size = min(len(where_it_is), ctx.assembly.length(where_it_is.chrom)) if where_it_is else None

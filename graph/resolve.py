@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 
@@ -18,6 +18,9 @@ from store.variant_name import Alleles, Edit, Key, Position, RsId, TranscriptHgv
 from .context import Context, View
 from .errors import UserError
 from .link import Ref, computed, define, leaf
+
+if TYPE_CHECKING:
+    from .variant import Variant
 
 MOST_INPUTS = 1_000
 MOST_CANDIDATES = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Union
+from typing import TYPE_CHECKING, Annotated, Union
 
 import strawberry
 
@@ -18,8 +18,12 @@ from .errors import UserError
 from .link import LARGEST_PAGE, Ref
 from .resolve import find_genes, resolve_names
 
+if TYPE_CHECKING:
+    from .gene import Gene
+    from .variant import Variant
+
 SearchResult = Annotated[
-    Union["Variant", "Gene"],  # noqa: UP007, F821 - resolved in the names of links
+    Union["Variant", "Gene"],
     strawberry.union("SearchResult", description="Something that `search` finds."),
 ]
 names.__dict__["SearchResult"] = SearchResult

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import strawberry
 
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
@@ -12,11 +14,24 @@ from store.read import where
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
 
+from .context import Context
 from .filters import ImpactLevel, VariantType
-from .gene import Flank, checked_flank
+from .gene import Biotypes, Canonical, Flank, checked_flank
 from .link import Ask, Connection, EdgeConnection, entity, leaf, link
 from .node import Node
 from .scalars import JSON
+
+if TYPE_CHECKING:
+    from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
+    from .gene import Gene, VariantGeneEdge
+    from .ledger import Load
+
+Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
+Impacts = Annotated[list[ImpactLevel] | None, strawberry.argument(description="Only these impacts.")]
+IsMane = Annotated[bool | None, strawberry.argument(description="Only transcripts of the MANE set, or only others.")]
+GeneNames = Annotated[list[str] | None, strawberry.argument(description="Only these genes, by the identifier or symbol that the annotator wrote.")]
+ScoreNames = Annotated[list[str] | None, strawberry.argument(description="Only these scores.")]
+Populations = Annotated[list[str] | None, strawberry.argument(description="Only these populations.")]
 
 
 @entity(
@@ -32,45 +47,45 @@ class Variant(Node):
     pos: int = leaf("Position of the first REF base, 1-based.")
     ref: str = leaf("REF allele.")
     alt: str = leaf("ALT allele.")
-    type: VariantType = leaf("Kind of change.")  # type: ignore[valid-type]
+    type: VariantType = leaf("Kind of change.")
     rsids: list[str] = leaf("dbSNP rsIDs that visible records give it.")
 
     @link(RECORD, by="variant", on="variant_key")
-    def records(ctx, *, dataset: list[str] | None = None) -> list[VariantRecord]:
+    def records(ctx: Context, *, dataset: Datasets = None) -> list[VariantRecord]:
         """What each visible file says of it, oldest load first."""
         return Ask(where(dataset=dataset))
 
     @link(GENE, by="variant", on="variant_key", order="distance")
-    def genes(ctx, *, flank: Flank = 0, biotype: list[str] | None = None) -> EdgeConnection[Gene, VariantGeneEdge]:
+    def genes(ctx: Context, *, flank: Flank = 0, biotype: Biotypes = None) -> EdgeConnection[Gene, VariantGeneEdge]:
         """Genes at its position, or within `flank` bases of it, nearest first."""
         return Ask(where(biotype=biotype), {"flank": checked_flank(flank)})
 
     @link(GENE, by="consequence", on="variant_key")
-    def consequence_genes(ctx) -> Connection[Gene]:
+    def consequence_genes(ctx: Context) -> Connection[Gene]:
         """Genes that its transcript consequences name, where a visible gene annotation has them."""
         return Ask()
 
     @link(CONSEQUENCE, by="variant", on="variant_key")
     def consequences(
-        ctx, *, impact: list[ImpactLevel] | None = None, canonical: bool | None = None, mane: bool | None = None,
-        gene: list[str] | None = None, dataset: list[str] | None = None,
-    ) -> list[TranscriptConsequence]:  # type: ignore[valid-type]  # fmt: skip
+        ctx: Context, *, impact: Impacts = None, canonical: Canonical = None, mane: IsMane = None,
+        gene: GeneNames = None, dataset: Datasets = None,
+    ) -> list[TranscriptConsequence]:  # fmt: skip
         """Its consequences for every transcript that the files name, most severe first. `gene` takes identifiers and symbols."""
-        levels = None if impact is None else [Impact[level.value].value for level in impact]
+        levels = None if impact is None else [Impact[level.name].value for level in impact]
         return Ask(where(impact=levels, canonical=canonical, mane=mane, gene=gene, dataset=dataset))
 
     @link(CLINICAL, by="variant", on="variant_key")
-    def clinical_significance(ctx, *, dataset: list[str] | None = None) -> list[ClinicalSignificance]:
+    def clinical_significance(ctx: Context, *, dataset: Datasets = None) -> list[ClinicalSignificance]:
         """Its clinical classifications."""
         return Ask(where(dataset=dataset))
 
     @link(SCORE, by="variant", on="variant_key")
-    def scores(ctx, *, name: list[str] | None = None, dataset: list[str] | None = None) -> list[VariantScore]:
+    def scores(ctx: Context, *, name: ScoreNames = None, dataset: Datasets = None) -> list[VariantScore]:
         """Its scores."""
         return Ask(where(name=name, dataset=dataset))
 
     @link(FREQUENCY, by="variant", on="variant_key")
-    def frequencies(ctx, *, population: list[str] | None = None, dataset: list[str] | None = None) -> list[Frequency]:
+    def frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:
         """Its allele frequencies by dataset and population."""
         return Ask(where(population=population, dataset=dataset))
 
@@ -88,11 +103,11 @@ class VariantRecord:
     line: int = leaf("Line in the file, from 1.")
 
     @link(VARIANT, by="pk", on="variant_key")
-    def variant(ctx) -> Variant:
+    def variant(ctx: Context) -> Variant:
         """The variant."""
         return Ask()
 
     @link(LOAD, by="pk", on="load_id")
-    def load(ctx) -> Load:
+    def load(ctx: Context) -> Load:
         """The load it came from."""
         return Ask()

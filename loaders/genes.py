@@ -7,6 +7,7 @@ Sources: the GTF 2.2 specification (mblab.wustl.edu/GTF22.html), and the format 
 
 from __future__ import annotations
 
+import itertools
 import re
 from array import array
 from collections.abc import Generator, Iterable, Iterator
@@ -18,7 +19,7 @@ import pyarrow as pa
 from loaders.errors import InputError
 from loaders.source import Block, text_blocks
 from store.accession import split_version
-from store.assembly import NAMES, Assembly, assembly, chrom_code
+from store.assembly import NAMES, Assembly, chrom_code
 from store.copy import Chunk, Reject
 
 TABLES = ("gene", "transcript")
@@ -61,9 +62,6 @@ _READ = frozenset(("gene", "transcript", "exon", "CDS"))
 _STRANDS = {"+": 1, "-": -1}
 _ATTRIBUTE = re.compile(r'\s*([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
 _TRANSCRIPT_ID = re.compile(r'(?:^|;)\s*transcript_id "([^"]*)"')
-_NAMED = re.compile(r"\b(GRCh3[78]|hg19|hg38|b37)(?![0-9])", re.IGNORECASE)
-# GENCODE's back-mapped files begin "(GRCh38), ... mapped to GRCh37".
-_MAPPED_TO = re.compile(r"mapped to (GRCh3[78]|hg19|hg38)", re.IGNORECASE)
 _REMEDY = "Give a GTF file, as GENCODE and Ensembl publish them; GFF3 becomes GTF with: gffread -T"
 
 
@@ -90,15 +88,15 @@ class Feature:
             self.start, self.end = min(self.start, start), max(self.end, end)
 
 
-def stated_assembly(path: Path) -> Assembly | None:
-    """The assembly that the comment lines of a GTF file name; None where they name none."""
+def statement(path: Path) -> str:
+    """What the comment lines at the top of a GTF file say, as far as it may name the assembly; empty where there are none.
+
+    GENCODE's back-mapped files begin "(GRCh38), ... mapped to GRCh37": there, only what follows counts.
+    """
     for block in text_blocks(path):
-        comments = [line for line in block.lines if line.startswith("#")]
-        for pattern in (_MAPPED_TO, _NAMED):
-            if found := next(filter(None, map(pattern.search, comments)), None):
-                return assembly(found[1])
-        break
-    return None
+        comments = " ".join(itertools.takewhile(lambda line: line.startswith("#"), block.lines))
+        return comments.rpartition("mapped to ")[2]
+    return ""
 
 
 def read(path: Path, build: Assembly, *, after: int = 0) -> Generator[Chunk, None, None]:

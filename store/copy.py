@@ -22,6 +22,9 @@ from .variant_key import is_hashed
 ROW = "_row"
 """Column that ties rows of several tables to one record of a chunk; it is not written."""
 
+LINE = "_line"
+"""Column with the line of the file that a score comes from; it is not written."""
+
 _ENCODE_ROWS = 20_000
 
 
@@ -41,9 +44,9 @@ class Chunk:
 
     `tables` maps a table to rows without `load_id`. Where `variant` is among them, the tables whose rows belong to
     variants have the column `_row`, the index of the variant in this chunk, and `variant_record` has exactly one row for
-    each. `records` counts the file's records read for this chunk, rejected ones included. `position` is how far in the
-    file that was, in bytes on disk, for progress; `end` is the last line of it, after which a load that was cut off goes
-    on. `skipped` counts by name what is no variant and no fault either; `warnings` counts what was loaded but is odd.
+    each; scores, which come without variants, have `_row` and `_line`. `records` counts the file's records read for this
+    chunk, rejected ones included. `position` is how far in the file that was, in bytes on disk, for progress; `end` is the
+    last line of it, after which a load that was cut off goes on. `skipped` counts by name what is no variant and no fault either; `warnings` counts what was loaded but is odd.
     """
 
     tables: dict[str, pa.RecordBatch]
@@ -56,14 +59,13 @@ class Chunk:
 
 
 def copy_rows(conn: psycopg.Connection, table: str, rows: pa.RecordBatch, constants: Mapping[str, int] | None = None) -> int:
-    """Sends rows to a table by binary COPY; columns are matched by name, `_row` is left out.
+    """Sends rows to a table by binary COPY; columns are matched by name, `_row` and `_line` are left out.
 
     `constants` adds int4 columns of one value (load_id). Returns the number of rows.
     """
     for name, value in (constants or {}).items():
         rows = rows.append_column(name, pa.array(np.full(rows.num_rows, value, np.int32)))
-    if ROW in rows.schema.names:
-        rows = rows.drop_columns([ROW])
+    rows = rows.drop_columns([name for name in (ROW, LINE) if name in rows.schema.names])
     if rows.num_rows == 0:
         return 0
     columns = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
@@ -136,3 +138,10 @@ def record_lines(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) ->
             "SELECT variant_key, line FROM variant_record WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id)
         )
         return dict(cursor.fetchall())
+
+
+def scored(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) -> set[int]:
+    """Which of the keys the load has scores of already."""
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT variant_key FROM variant_score WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id))
+        return {key for (key,) in cursor}

@@ -17,8 +17,10 @@ import pyarrow as pa
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from .copy import Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated
+from .assembly import NAMES
+from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated, scored
 from .errors import StoreError
+from .variant_key import decode
 
 OBSERVATIONS = (
     "variant_record",
@@ -128,6 +130,8 @@ class Load:
             if "variant" in tables:
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (_IDENTITY,))
                 self.counts["variant"] += self._identify(tables, rejects)
+            elif "variant_score" in tables:
+                tables["variant_score"] = self._first_scores(tables["variant_score"], rejects)
             for table, rows in tables.items():
                 self.counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
             rejects.sort(key=lambda reject: reject.line)
@@ -178,6 +182,30 @@ class Load:
             self._highest = max(self._highest, int(keys.max()))
         tables.update({table: keep(rows, kept) for table, rows in tables.items()})
         return added
+
+    def _first_scores(self, scores: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
+        """The scores of variants that no earlier record of this load has scored; the others are rejected."""
+        rows, first_score = np.unique(scores.column(ROW).to_numpy(), return_index=True)
+        keys = scores.column("variant_key").to_numpy()[first_score]
+        lines = scores.column(LINE).to_numpy()[first_score]
+        kept = np.ones(int(rows.max(initial=-1)) + 1, bool)
+
+        def reject(place: int, where: str) -> None:
+            kept[rows[place]] = False
+            code, *alleles = decode(int(keys[place]))
+            shown = "\t".join(map(str, (NAMES[code - 1], *alleles)))
+            rejects.append(Reject(int(lines[place]), REPEATED, f"the same variant as {where} after normalisation", shown))
+
+        for place, first in zip(*map(np.ndarray.tolist, repeated(keys)), strict=True):
+            reject(place, f"line {lines[first]}")
+        below = np.flatnonzero(kept[rows] & (keys <= self._highest))
+        if len(below):
+            earlier = scored(self.conn, self.load_id, keys[below].tolist())
+            for place in below.tolist():
+                if int(keys[place]) in earlier:
+                    reject(place, "an earlier line")
+        self._highest = max(self._highest, int(keys.max(initial=self._highest)))
+        return keep(scores, kept)
 
     def file_done(self, ordinal: int) -> None:
         """Marks a file as wholly written."""
@@ -296,7 +324,11 @@ def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, 
         counts = resume["counts"]
         load.reasons, load.skipped, load.warnings = (Counter(counts.pop(k)) for k in ("reasons", "skipped", "warnings"))
         load.counts = Counter(counts)
-    (highest,) = conn.execute("SELECT max(variant_key) FROM variant_record WHERE load_id = %s", (load_id,)).fetchone() or (None,)
+    (highest,) = conn.execute(
+        """SELECT greatest((SELECT max(variant_key) FROM variant_record WHERE load_id = %(load)s),
+        (SELECT max(variant_key) FROM variant_score WHERE load_id = %(load)s))""",
+        {"load": load_id},
+    ).fetchone() or (None,)
     load._highest = highest if highest is not None else load._highest
     return load
 

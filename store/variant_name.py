@@ -16,7 +16,6 @@ from .region import MAX_POS, pos1
 from .variant_key import from_hex
 
 
-
 @dataclass(frozen=True)
 class Alleles:
     """Chromosome code, 1-based position, REF and ALT, as named: not normalised."""

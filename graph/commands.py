@@ -1,0 +1,151 @@
+"""The commands of the read way: serve, query, schema, sql."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from store import genome
+from store.commands import opened
+from store.database import database_url, open_pool, wrap_errors
+from store.errors import StoreError
+from store.read import Mode, compose, where
+from store.reference import Reference
+
+from .app import Settings, application
+from .errors import UserError
+from .export import Selection, export
+from .link import links
+from .schema import build, sdl
+
+graph = typer.Typer(no_args_is_help=True)
+query = typer.Typer(help="Ask the store at the shell.", no_args_is_help=True)
+graph.add_typer(query, name="query")
+
+Port = Annotated[int, typer.Option(help="TCP port.")]
+
+
+def settings() -> Settings:
+    """What the API serves: the store of this environment. Raises StoreError where there is none."""
+    url = database_url()
+    with opened() as conn:
+        found = genome.genome(conn)
+    reference = None
+    if found.reference_path is not None and found.reference_path.is_file():
+        reference = Reference(found.reference_path)
+    return Settings(url, found.assembly, reference)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises StoreError when the port is taken or not allowed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StoreError(f"port {port} of {host} is in use", "Choose another with --port, or stop what listens there.") from None
+        raise StoreError(f"cannot listen on {host} port {port}: {error.strerror}", "Choose another --host or --port.") from None
+    return sock
+
+
+def run(host: str, port: int, found: Settings | None = None) -> None:
+    """Serves until interrupted."""
+    sock = listen(host, port)
+    config = uvicorn.Config(application(found or settings()), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on")
+    uvicorn.Server(config).run([sock])
+
+
+@graph.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond 127.0.0.1, anybody who reaches it can read the store.")] = "127.0.0.1",
+    port: Port = 8000,
+) -> None:
+    """Serve GraphQL at http://HOST:PORT/graphql.
+
+    Example: vkg serve --port 8001
+    """
+    found = settings()
+    typer.echo(f"GraphQL at http://{host}:{port}/graphql (Ctrl-C ends it)", err=True)
+    run(host, port, found)
+
+
+@graph.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    typer.echo(sdl(build()), nl=False)
+
+
+@graph.command()
+def sql(
+    name: Annotated[str | None, typer.Argument(help="A link, such as Variant.frequencies; all are listed without one.", show_default=False)] = None,
+    condition: Annotated[list[str] | None, typer.Option("--where", help="A condition of its Read; may be repeated.")] = None,
+    by: Annotated[str | None, typer.Option(help="Another way of its Read to address rows.")] = None,
+    mode: Annotated[str | None, typer.Option(help="all, page or count.")] = None,
+    after: Annotated[bool, typer.Option("--after", help="With a cursor.")] = False,
+    backward: Annotated[bool, typer.Option("--backward", help="From the back.")] = False,
+) -> None:
+    """Print the SQL of a link.
+
+    Example: vkg sql Query.variants --where frequency
+    """
+    build()
+    if name is None:
+        for link in sorted(links, key=lambda found: found.name):
+            typer.echo(f"{link.name}  ({link.shape} of {link.read.name}, by {', '.join(link.read.by)}; where {', '.join(link.read.where) or 'nothing'})")
+        return
+    found = next((link for link in links if link.name == name), None)
+    if found is None:
+        raise UserError("UNKNOWN_LINK", f"There is no link {name!r}.", hint="vkg sql lists them.")
+    address = by or found.by
+    unknown = [c for c in condition or () if c not in found.read.where] + ([address] if address not in found.read.by else [])
+    if unknown:
+        raise UserError("UNKNOWN_LINK", f"{found.read.name} has no {unknown[0]!r}.", hint="vkg sql lists conditions and ways of every link.")
+    parameters = {c: {"value": None} for c in condition or ()}
+    chosen: Mode = mode or ("page" if found.shape == "page" else "all")  # type: ignore[assignment]
+    statement, _ = compose(
+        found.read, address, columns=found.read.columns if chosen != "count" else (), order=found.order, filter=where(**parameters),
+        mode=chosen, after=after, backward=backward, per_parent=found.read.by[address].anchor is not None,
+    )  # fmt: skip
+    typer.echo(statement.text)
+    typer.echo("-- " + ", ".join(f"${i} {slot}" for i, slot in enumerate(statement.slots, 1)))
+
+
+@query.command()
+def variants(
+    region: Annotated[str | None, typer.Option(help="CHROM:START-END, 1-based and inclusive.")] = None,
+    gene: Annotated[str | None, typer.Option(help="Symbol or identifier of a gene.")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Name of a variant; may be repeated.")] = None,
+    flank: Annotated[int, typer.Option(help="Bases on either side of the gene.")] = 0,
+    filter: Annotated[str | None, typer.Option(help="Conditions as in the API: '{impact: [HIGH], qual: {min: 30}}'.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Only records of this dataset; may be repeated.")] = None,
+    release: Annotated[str | None, typer.Option(help="Answer from this named release.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write: .vcf, .vcf.gz, .tsv or .tsv.gz; TSV on the terminal without one.")] = None,
+) -> None:
+    """Write the records of variants, in genome order.
+
+    Example: vkg query variants --gene SIRPA --filter '{type: [DELETION]}' --output sirpa.vcf.gz
+    """
+
+    async def work() -> int:
+        found = settings()
+        pool = await open_pool(found.url, size=4, timeout_ms=600_000)
+        try:
+            selection = Selection(region, gene, ids, flank, filter, dataset, release)
+            return await export(pool, found.assembly, found.reference, selection, output, sys.stdout)
+        finally:
+            await pool.close()
+
+    with wrap_errors():
+        count = asyncio.run(work())
+    if output is not None:
+        typer.echo(f"{count:,} records in {output}", err=True)

@@ -1,0 +1,90 @@
+"""What state the store is in: versions, assembly, counts, space, and loads that were cut off or wait to be removed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from .genome import find_genome
+from .migrate import pending
+from .release import LONGEST_REQUEST, LoadRow, current, find_load, loads, purge, unload
+
+_TABLES = """SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid) FROM pg_class c
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '%%yoyo%%' ORDER BY 3 DESC, 1"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that wants attention, and the command or step that mends it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of the store. `tables` are (name, estimated rows, bytes on disk)."""
+
+    facts: dict[str, Any]
+    tables: list[tuple[str, int, int]]
+    findings: list[Finding]
+
+
+def examine(conn: psycopg.Connection) -> Report:
+    """Looks at everything and changes nothing."""
+    facts: dict[str, Any] = {"PostgreSQL": conn.execute("SHOW server_version").fetchone()[0]}  # type: ignore[index]
+    for name, version in conn.execute("SELECT extname, extversion FROM pg_extension WHERE extname = 'vector'"):
+        facts["pgvector" if name == "vector" else name] = version
+    facts["database size"] = _size(conn.execute("SELECT pg_database_size(current_database())").fetchone()[0])  # type: ignore[index]
+    missing = pending(conn)
+    genome = find_genome(conn) if not missing else None
+    if missing or genome is None:
+        remedy = "vkg init --assembly GRCh38 --reference FASTA" if genome is None else "vkg init"
+        return Report(facts, [], [Finding("there is no store of this version yet" if missing else "the store has no assembly yet", remedy)])
+    findings = []
+    facts["assembly"] = genome.assembly.name
+    facts["reference"] = str(genome.reference_path) if genome.reference_path else "none"
+    if genome.reference_path and not os.path.isfile(genome.reference_path):
+        findings.append(Finding(f"the reference {genome.reference_path} is gone", "vkg init --reference FASTA"))
+    now, ledger = current(conn), loads(conn)
+    facts["release"] = f"{now.release_id} ({now.reason})"
+    facts["loads"] = f"{sum(r.visible for r in ledger)} visible of {sum(r.state != 'unloaded' for r in ledger)}"
+    for row in ledger:
+        if row.state == "loading":
+            findings.append(Finding(f"{_name(row)} was cut off, or is being loaded now", f"load the same files again, or vkg unload {row.load_id}"))
+        elif row.state == "loaded" and not row.visible and not row.hold:
+            findings.append(Finding(f"{_name(row)} was replaced by another version and takes space", f"vkg unload {row.load_id}"))
+        elif row.state == "unloaded" and row.files:
+            findings.append(Finding(f"rows of {_name(row)}, unloaded, are still there", f"vkg doctor --clean ({LONGEST_REQUEST} after the unload, unless a named release holds them)"))
+    return Report(facts, conn.execute(_TABLES).fetchall(), findings)
+
+
+def clean(conn: psycopg.Connection) -> list[str]:
+    """Removes loads that were cut off and rows of unloaded loads; returns what was done. Loads at work are left alone."""
+    done = []
+    for row in loads(conn):
+        if row.state == "loading" and not _at_work(conn, row.load_id):
+            unload(conn, find_load(conn, str(row.load_id)).load_id)
+            done.append(f"removed what was there of {_name(row)}")
+    done.extend(f"removed the rows of load {load_id}" for load_id in purge(conn))
+    return done
+
+
+def _at_work(conn: psycopg.Connection, load_id: int) -> bool:
+    row = conn.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", (load_id,)).fetchone()
+    return row is not None
+
+
+def _name(row: LoadRow) -> str:
+    return f"{row.dataset} {row.version} (load {row.load_id})"
+
+
+def _size(size: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.0f} {units[0]}"

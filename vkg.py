@@ -1,0 +1,65 @@
+"""The front door: one command, `vkg`, its groups mounted from the packages. It parses, calls and prints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graph import commands as graph_commands
+from graph.errors import UserError
+from loaders import commands as loader_commands
+from loaders.errors import LoaderError
+from store import commands as store_commands
+from store.errors import StoreError
+
+app = typer.Typer(help="A knowledge graph of genetic variation.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for group in (store_commands.store, graph_commands.graph):
+    app.registered_commands.extend(group.registered_commands)
+    app.registered_groups.extend(group.registered_groups)
+app.add_typer(loader_commands.load, name="load")
+
+DEMO = Path(__file__).resolve().parent / "demo"
+TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } frequencies { population frequency } } }'
+
+
+@app.command()
+def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(help="Serve when it is loaded.")] = True) -> None:
+    """Load the demo data (3 Mb of chromosome 20, 300 people of the 1000 Genomes, GRCh37) and serve it."""
+    if not DEMO.is_dir():
+        raise StoreError(f"the demo data are not at {DEMO}", "They come with a checkout of the project, not with its wheel.")
+    for line in store_commands.initialise("GRCh37", DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz"):
+        typer.echo(line, err=True)
+    loader_commands.vcf(
+        [DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"], dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True
+    )
+    loader_commands.genes([DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz"], dataset="refgene", version="hg19", assembly="GRCh37")
+    if serve:
+        address = f"http://127.0.0.1:{port}/graphql"
+        typer.echo(f"\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  curl {address} --json '{{\"query\": \"{TRY}\"}}'\n")
+        sys.stdout.flush()
+        graph_commands.run("127.0.0.1", port)
+
+
+def main() -> None:
+    """Runs the command; errors that a user can mend are one message on standard error and exit code 2."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except (StoreError, LoaderError) as error:
+        fail(str(error), *getattr(error, "__notes__", ()))
+    except UserError as error:
+        fail(*filter(None, (str(error), f"  {error.hint}" if error.hint else None)))
+
+
+def fail(*lines: str) -> None:
+    """Prints what went wrong and ends the process with exit code 2."""
+    print("vkg:", "\n".join(lines), file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()
