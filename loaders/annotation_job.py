@@ -16,7 +16,7 @@ from loaders.source import Block, source_file, text_blocks
 from loaders.vcf_job import open_reference
 from store.assembly import assembly as assembly_of
 from store.copy import Chunk
-from store.genome import genome
+from store.genome import genome, register_reference
 
 
 def genes_job(
@@ -68,7 +68,7 @@ def scores_job(
     """
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
-    fasta = open_reference(conn, store, reference)
+    fasta = open_reference(store, reference)
     normalizer = Normalizer(store.assembly, fasta, unnormalized)
     tables: list[scores.Table] = []
     headers: list[VcfHeader] = []
@@ -83,6 +83,8 @@ def scores_job(
             header, blocks = _stating(table.assembly), _sites(table, text_blocks(path))
         check_assembly(conn, path, header, iter(blocks), store=store.assembly, given=given, reference=fasta)
         headers.append(header)
+    if fasta and store.reference_path is None:
+        register_reference(conn, fasta.path, fasta.contigs)
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
         path, first = files[ordinal], ordinal == 0

@@ -16,6 +16,7 @@ from typing import Annotated
 import psycopg
 import typer
 
+from loaders.annotation_job import genes_job, scores_job
 from loaders.errors import Interrupted
 from loaders.run import Outcome, ingest, say, summary
 from loaders.vcf_job import vcf_job
@@ -83,6 +84,74 @@ def vcf(
             version=version,
             assembly=assembly,
             sites_only=sites_only,
+            hold=hold,
+            unnormalized=unnormalized,
+            strict=strict,
+        )
+        report(ingest(conn, job, read))
+
+
+@load.command()
+def genes(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    assembly: AssemblyOption = None,
+    hold: HoldOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load the genes and transcripts of a GTF file, as GENCODE and Ensembl publish them.
+
+    Example: vkg load genes gencode.v46.annotation.gtf.gz --dataset gencode --version 46
+    """
+    with loading() as conn:
+        job, read = genes_job(conn, file, dataset=dataset, version=version, assembly=assembly, hold=hold, strict=strict)
+        report(ingest(conn, job, read))
+
+
+@load.command()
+def scores(
+    files: Files,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="Name of the score; else that of its column. Once for each score.")
+    ] = None,
+    column: Annotated[list[str] | None, typer.Option("--column", help="Column of a table that is a score.")] = None,
+    info: Annotated[list[str] | None, typer.Option("--info", help="INFO key of a VCF that is a score.")] = None,
+    locus: Annotated[
+        str | None, typer.Option("--locus", metavar="CHROM,POS,REF,ALT", help="The table's columns of the variant, if named unusually.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
+    ] = None,
+    dataset: DatasetOption = None,
+    version: Annotated[
+        str | None, typer.Option("--version", "--score-version", help="Version of the scores; else today's date.")
+    ] = None,
+    assembly: AssemblyOption = None,
+    hold: HoldOption = False,
+    unnormalized: Annotated[
+        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
+    ] = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load numbers per variant: columns of a table (TSV or CSV, 1-based positions), or INFO keys of a VCF.
+
+    No variants are made: a score shows at its variant whether that was loaded before or is loaded later.
+
+    Example: vkg load scores CADD.tsv.gz --name CADD_PHRED --column PHRED --dataset cadd --version 1.7
+    """
+    with loading() as conn:
+        job, read = scores_job(
+            conn,
+            files,
+            names=name or (),
+            columns=column or (),
+            info=info or (),
+            locus=locus.split(",") if locus else None,
+            reference=reference,
+            dataset=dataset,
+            version=version,
+            assembly=assembly,
             hold=hold,
             unnormalized=unnormalized,
             strict=strict,

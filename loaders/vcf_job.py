@@ -40,7 +40,7 @@ def vcf_job(
     """
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
-    fasta = _reference(store, reference)
+    fasta = open_reference(store, reference)
     headers: list[VcfHeader] = []
     for path in files:
         header, blocks = open_vcf(path)
@@ -69,7 +69,8 @@ def vcf_job(
     return job, chunks
 
 
-def _reference(store: Genome, given: Path | None) -> Reference | None:
+def open_reference(store: Genome, given: Path | None) -> Reference | None:
+    """The FASTA given, else the one registered with the store, else None. Raises StoreError and InputError where it is not usable."""
     path = given or store.reference_path
     if path is None:
         return None

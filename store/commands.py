@@ -93,7 +93,7 @@ def loads(as_json: Json = False) -> None:
     if not rows:
         typer.echo("Nothing is loaded yet: vkg load --help")
         return
-    table = [("load", "dataset", "version", "holds", "state", "records", "rejected", "loaded", "files")]
+    table: list[tuple[str, ...]] = [("load", "dataset", "version", "holds", "state", "records", "rejected", "loaded", "files")]
     for row in rows:
         state = "visible" if row.visible else "held" if row.state == "loaded" and row.hold else "replaced" if row.state == "loaded" else row.state
         when = (row.finished_at or row.started_at).strftime("%Y-%m-%d %H:%M")

@@ -26,7 +26,7 @@ def find_genome(conn: psycopg.Connection) -> Genome | None:
     if conn.execute("SELECT to_regclass('genome')").fetchone() == (None,):
         return None
     row = conn.execute("SELECT assembly, reference_path, reference_contigs FROM genome").fetchone()
-    return row and Genome(assembly(row[0]), Path(row[1]) if row[1] else None, row[2])
+    return Genome(assembly(row[0]), Path(row[1]) if row[1] else None, row[2]) if row else None
 
 
 def genome(conn: psycopg.Connection) -> Genome:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 from .assembly import NAMES, chrom
 from .errors import InvalidName
@@ -16,11 +19,13 @@ SIGN = 1 << 63
 MAX_POS = (1 << 28) - 1
 """Positions have 28 bits in a VariantKey; no human chromosome is longer than 249 Mb."""
 
+N = TypeVar("N", int, np.ndarray)
+
 _REGION = re.compile(r"([^:\s]+)(?::([\d,_]+)(?:(-|\.\.)([\d,_]*))?)?")
 
 
-def pos0(pos: int) -> int:
-    """The 0-based position of a 1-based one."""
+def pos0(pos: N) -> N:
+    """The 0-based position of a 1-based one; of each, for an array."""
     return pos - 1
 
 

@@ -342,8 +342,8 @@ def _publish(conn: psycopg.Connection, load_id: int) -> int:
     if row is None or row[3] != "loaded":
         raise StoreError(f"load {load_id} cannot be published: it is {row[3] if row else 'not in the store'}", "See vkg loads.")
     dataset_id, name, version, _ = row
-    others = {l for (l,) in conn.execute("SELECT load_id FROM load WHERE dataset_id = %s", (dataset_id,))}
-    loads = sorted({*(l for l in current(conn).loads if l not in others), load_id})
+    others = {other for (other,) in conn.execute("SELECT load_id FROM load WHERE dataset_id = %s", (dataset_id,))}
+    loads = sorted({*(now for now in current(conn).loads if now not in others), load_id})
     return _release(conn, loads, f"publish {name} {version}")
 
 
@@ -378,7 +378,7 @@ def unload(conn: psycopg.Connection, load_id: int) -> int:
             _resume(conn, load_id, name, version, False).abort()
             return now.release_id
         conn.execute("UPDATE load SET state = 'unloaded', unloaded_at = now() WHERE load_id = %s", (load_id,))
-        return _release(conn, [l for l in now.loads if l != load_id], f"unload {name} {version}")
+        return _release(conn, [other for other in now.loads if other != load_id], f"unload {name} {version}")
 
 
 def create_release(conn: psycopg.Connection, name: str) -> int:

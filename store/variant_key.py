@@ -34,9 +34,7 @@ def encode(chrom: np.ndarray, pos: np.ndarray, ref: Sequence[str], alt: Sequence
     Returns:
         (n,) int64 keys in signed, genome-ordered form.
     """
-    high = (np.asarray(chrom).astype(np.uint64) << np.uint64(59)) | (
-        np.asarray(pos0(np.asarray(pos))).astype(np.uint64) << np.uint64(31)
-    )
+    high = (np.asarray(chrom).astype(np.uint64) << np.uint64(59)) | (pos0(np.asarray(pos)).astype(np.uint64) << np.uint64(31))
     return ((high | refalt_codes(ref, alt)) ^ np.uint64(SIGN)).view(np.int64)
 
 
