@@ -36,7 +36,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
     loader_commands.vcf(
         [DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"], dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True
     )
-    loader_commands.genes([DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz"], dataset="refgene", version="hg19", assembly="GRCh37")
+    loader_commands.genes(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
     if serve:
         address = f"http://127.0.0.1:{port}/graphql"
         typer.echo(f"\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  curl {address} --json '{{\"query\": \"{TRY}\"}}'\n")

@@ -1,10 +1,10 @@
-"""`vkg query`: the API's answers as files. It runs the API's own operations, so filters mean the same in both places."""
+"""`vkg query`: variants as files. It reads through the API's own links, so filters mean the same in both places."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,26 +12,26 @@ from typing import IO, Any
 import asyncpg
 import orjson
 import pysam
-from graphql import GraphQLError, parse_value, value_from_ast_untyped
+import strawberry
+from graphql import GraphQLError, parse_value
+from graphql.utilities import coerce_input_literal, validate_input_literal
+from strawberry.types.arguments import convert_argument
 
 from store.assembly import NAMES, Assembly, chrom_code
+from store.read import ordered_columns
 from store.reference import Reference
 
 from .context import CURRENT_RELEASE, NAMED_RELEASE, Context, View
+from .cursor import encode_cursor
 from .errors import UserError
-from .execution import Executor
-from .link import LARGEST_PAGE
+from .filters import VariantFilter
+from .link import LARGEST_PAGE, ROOT, Link, Window, links
 from .schema import build
 
-_PAGE = """query ($region: String, $gene: String, $ids: [String!], $flank: Int!, $filter: VariantFilter, $dataset: [String!], $first: Int!, $after: String) {
-  variants(region: $region, gene: $gene, ids: $ids, flank: $flank, filter: $filter, first: $first, after: $after) {
-    nodes { key chrom pos ref alt type rsids records(dataset: $dataset) { ids qual filter info load { dataset version id } } }
-    pageInfo { hasNextPage endCursor }
-  }
-}"""
-
 COLUMNS = ("chrom", "pos", "ref", "alt", "key", "type", "rsids", "dataset", "version", "id", "qual", "filter", "info")
-"""Columns of the TSV: `info` is JSON, `rsids` are joined by commas, what is missing is empty."""
+"""Columns of the TSV: `info` is JSON, `rsids` are joined by commas, `id` and `filter` by semicolons; what is missing is empty."""
+
+Write = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -47,104 +47,146 @@ class Selection:
     release: str | None = None
 
 
-async def export(pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, selection: Selection, output: Path | None, out: IO[str]) -> int:
+@dataclass(frozen=True)
+class Row:
+    """One record of one variant: columns of the reads VARIANT, RECORD and LOAD."""
+
+    variant: dict[str, Any]
+    record: dict[str, Any]
+    load: dict[str, Any]
+
+
+async def export(
+    pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, selection: Selection, output: Path | None, out: IO[str]
+) -> int:
     """Writes the records of the selected variants, in genome order, to a .vcf, .vcf.gz, .tsv or .tsv.gz file, or as TSV
     to `out`. Returns their number. Raises UserError; a file is only there when it is complete.
     """
-    variants = read(pool, assembly, reference, selection)
+    ctx = await _context(pool, assembly, reference, selection.release)
+    rows = read(ctx, selection)
     if output is None:
-        return await _write_tsv(out.write, variants)
+        return await _write_tsv(out.write, rows)
     name = output.name.removesuffix(".gz")
     if not name.endswith((".vcf", ".tsv")):
         raise UserError("BAD_OUTPUT", f"{output}: the ending says no format.", hint="Name it .vcf, .vcf.gz, .tsv or .tsv.gz.")
     partial = output.with_name(output.name + ".partial")
     try:
         with _writer(partial, compressed=output.suffix == ".gz") as write:
-            if name.endswith(".tsv"):
-                count = await _write_tsv(write, variants)
-            else:
-                count = await _write_vcf(write, variants, pool, selection)
+            count = await (_write_tsv(write, rows) if name.endswith(".tsv") else _write_vcf(write, rows, pool))
         partial.replace(output)
+    except OSError as error:
+        raise UserError("BAD_OUTPUT", f"{output}: {error.strerror}.", hint="Choose another --output.") from None
     finally:
         partial.unlink(missing_ok=True)
     return count
 
 
-async def read(pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, selection: Selection) -> AsyncIterator[dict[str, Any]]:
-    """The selected variants with their records, page by page, all of one release."""
-    executor = Executor(build())
-    rows = await pool.fetch(*((NAMED_RELEASE, selection.release) if selection.release else (CURRENT_RELEASE,)))
-    if not rows:
-        raise UserError("UNKNOWN_RELEASE", f"There is no release named {selection.release!r}.", hint="vkg release list")
-    view = View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"]))
-    variables: dict[str, Any] = {
-        "region": selection.region, "gene": selection.gene, "ids": selection.ids, "flank": selection.flank, "dataset": selection.dataset,
-        "filter": _literal(selection.filter) if selection.filter else None, "first": LARGEST_PAGE,
-    }  # fmt: skip
+async def read(ctx: Context, selection: Selection) -> AsyncIterator[Row]:
+    """The records of the selected variants, read page by page, three statements each."""
+    schema = build()
+    by_name = {link.name: link for link in links}
+    arguments: dict[str, Any] = {"region": selection.region, "gene": selection.gene, "ids": selection.ids, "flank": selection.flank}
+    arguments["filter"] = _filter(schema, selection.filter) if selection.filter is not None else None
+    variants, order = by_name["Query.variants"], by_name["Query.variants"].order
+    cursor = None
     while True:
-        answer = await executor.run(Context(pool, view, assembly, reference), _PAGE, variables, None, seconds=600)
-        for error in answer.body.get("errors", ()):
-            extensions = error.get("extensions", {})
-            raise UserError(extensions.get("code", "INTERNAL"), error["message"], hint=extensions.get("hint"))
-        page = answer.body["data"]["variants"]
-        for node in page["nodes"]:
-            yield node
-        if not page["pageInfo"]["hasNextPage"]:
+        window = Window(LARGEST_PAGE, cursor)
+        page = await variants.rows(ctx, ctx.view, [ROOT], variants.read.columns, window, arguments)
+        found = {v["variant_key"]: v for v in _dicts(variants, page.by_parent.get(ROOT, []))}
+        records = await _children(ctx, by_name["Variant.records"], list(found), {"dataset": selection.dataset})
+        wanted = sorted({r["load_id"] for rows in records.values() for r in rows})
+        loads = await _children(ctx, by_name["VariantRecord.load"], wanted, {})
+        for key, variant in found.items():
+            for record in records.get(key, ()):
+                yield Row(variant, record, loads[record["load_id"]][0])
+        if ROOT not in page.more:
             return
-        variables["after"] = page["pageInfo"]["endCursor"]
+        cursor = encode_cursor(ctx.view.release_id, variants.name, order, [next(reversed(found))])
 
 
-def _literal(text: str) -> Any:
+async def _children(ctx: Context, link: Link, keys: list[Any], arguments: dict[str, Any]) -> dict[Any, list[dict[str, Any]]]:
+    rows = await link.rows(ctx, ctx.view, keys, link.read.columns, Window(), arguments) if keys else None
+    return {key: _dicts(link, found) for key, found in rows.by_parent.items()} if rows else {}
+
+
+def _dicts(link: Link, rows: list[Any]) -> list[dict[str, Any]]:
+    columns = ordered_columns(link.read, link.read.columns)
+    return [dict(zip(columns, row[link.width() :], strict=True)) for row in rows]
+
+
+async def _context(pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, release: str | None) -> Context:
+    rows = await pool.fetch(*((NAMED_RELEASE, release) if release else (CURRENT_RELEASE,)))
+    if not rows:
+        raise UserError("UNKNOWN_RELEASE", f"There is no release named {release!r}.", hint="vkg release list")
+    return Context(pool, View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"])), assembly, reference)
+
+
+def _filter(schema: strawberry.Schema, text: str) -> VariantFilter:
+    """A filter from a GraphQL literal."""
+    wanted: Any = schema._schema.type_map["VariantFilter"]
+    problems: list[str] = []
     try:
-        return value_from_ast_untyped(parse_value(text))
+        literal = parse_value(text)
+        validate_input_literal(literal, wanted, lambda error, path: problems.append(error.message))
     except GraphQLError as error:
-        raise UserError("BAD_FILTER", f"The filter cannot be read: {error.message}", hint="Write it as in GraphQL: {impact: [HIGH], qual: {min: 30}}") from None
+        problems.append(error.message)
+    if problems:
+        hint = "Write it as in the API: {impact: [HIGH], qual: {min: 30}}"
+        raise UserError("BAD_FILTER", f"The filter cannot be read: {problems[0]}", hint=hint)
+    value = coerce_input_literal(literal, wanted)
+    converted = convert_argument(value, VariantFilter, schema.schema_converter.scalar_registry, schema.config)
+    assert isinstance(converted, VariantFilter)
+    return converted
 
 
-async def _write_tsv(write: Any, variants: AsyncIterator[dict[str, Any]]) -> int:
-    write("\t".join(COLUMNS) + "\n")
+async def _write_tsv(write: Write, rows: AsyncIterator[Row]) -> int:
     count = 0
-    async for variant in variants:
-        for record in variant["records"]:
-            count += 1
-            cells = (
-                variant["chrom"], variant["pos"], variant["ref"], variant["alt"], variant["key"], variant["type"], ",".join(variant["rsids"]),
-                record["load"]["dataset"], record["load"]["version"], ";".join(record["ids"]), _qual(record["qual"], ""),
-                ";".join(record["filter"] or ()), orjson.dumps(record["info"]).decode() if record["info"] is not None else "",
-            )  # fmt: skip
-            write("\t".join(str(cell).replace("\t", " ") for cell in cells) + "\n")
+    async for row in rows:
+        if not count:
+            write("\t".join(COLUMNS) + "\n")
+        count += 1
+        variant, record, load = row.variant, row.record, row.load
+        cells = (
+            variant["chrom"], str(variant["pos"]), variant["ref"], variant["alt"], variant["key"], variant["type"], ",".join(variant["rsids"]),
+            load["dataset"], load["version"], ";".join(record["ids"]), _qual(record["qual"], ""), ";".join(record["filter"] or ()),
+            orjson.dumps(record["info"]).decode() if record["info"] is not None else "",
+        )  # fmt: skip
+        write("\t".join(cells) + "\n")
+    if not count:
+        write("\t".join(COLUMNS) + "\n")
     return count
 
 
-async def _write_vcf(write: Any, variants: AsyncIterator[dict[str, Any]], pool: asyncpg.Pool, selection: Selection) -> int:
-    header: list[str] | None = None
-    load: dict[str, Any] = {}
+async def _write_vcf(write: Write, rows: AsyncIterator[Row], pool: asyncpg.Pool) -> int:
+    first: dict[str, Any] | None = None
     names: dict[str, str] = {}
     count = 0
-    async for variant in variants:
-        for record in variant["records"]:
-            if header is None:
-                load = record["load"]
-                header, names = await _header(pool, load["id"])
-                write("".join(line + "\n" for line in header))
-            elif record["load"]["id"] != load["id"]:
-                raise UserError(
-                    "SEVERAL_DATASETS",
-                    f"The variants have records of {load['dataset']} and {record['load']['dataset']}, whose INFO keys mean different things.",
-                    hint="Choose one with --dataset, or write .tsv.",
-                )
-            count += 1
-            chrom = names.get(variant["chrom"], variant["chrom"])
-            filters = ";".join(record["filter"]) if record["filter"] is not None else "."
-            write(f"{chrom}\t{variant['pos']}\t{';'.join(record['ids']) or '.'}\t{variant['ref']}\t{variant['alt']}\t{_qual(record['qual'], '.')}\t{filters}\t{_info(record['info'])}\n")
-    if header is None:
+    async for row in rows:
+        if first is None:
+            first = row.load
+            header, names = await _header(pool, first["load_id"])
+            write(header)
+        elif row.load["load_id"] != first["load_id"]:
+            raise UserError(
+                "SEVERAL_DATASETS",
+                f"The variants have records of {first['dataset']} and {row.load['dataset']}, whose INFO keys mean different things.",
+                hint="Choose one with --dataset, or write .tsv.",
+            )
+        count += 1
+        variant, record = row.variant, row.record
+        cells = (
+            names.get(variant["chrom"], variant["chrom"]), str(variant["pos"]), ";".join(record["ids"]) or ".", variant["ref"], variant["alt"],
+            _qual(record["qual"], "."), ";".join(record["filter"]) if record["filter"] is not None else ".", _info(record["info"]),
+        )  # fmt: skip
+        write("\t".join(cells) + "\n")
+    if first is None:
         write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
     return count
 
 
-async def _header(pool: asyncpg.Pool, load: str) -> tuple[list[str], dict[str, str]]:
+async def _header(pool: asyncpg.Pool, load_id: int) -> tuple[str, dict[str, str]]:
     """The header of a load's file without its samples, and the names that it gives to chromosomes."""
-    text = await pool.fetchval("SELECT header FROM load_file WHERE load_id = $1 ORDER BY ordinal LIMIT 1", int(load.removeprefix("Load:")))
+    text = await pool.fetchval("SELECT header FROM load_file WHERE load_id = $1 ORDER BY ordinal LIMIT 1", load_id)
     lines = [line for line in (text or "##fileformat=VCFv4.2").splitlines() if line.startswith("##") and not line.startswith("##FORMAT")]
     names: dict[str, str] = {}
     for line in lines:
@@ -152,14 +194,14 @@ async def _header(pool: asyncpg.Pool, load: str) -> tuple[list[str], dict[str, s
             name = line.removeprefix("##contig=<ID=").split(",")[0].rstrip(">")
             if (code := chrom_code(name)) is not None:
                 names.setdefault(NAMES[code - 1], name)
-    return [*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"], names
+    return "\n".join([*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"]), names
 
 
 def _qual(qual: float | None, missing: str) -> str:
     return missing if qual is None else f"{qual:.15g}"
 
 
-def _info(fragment: Any) -> str:
+def _info(fragment: orjson.Fragment | None) -> str:
     if fragment is None:
         return "."
     parts = []
@@ -173,7 +215,7 @@ def _info(fragment: Any) -> str:
 
 
 @contextlib.contextmanager
-def _writer(path: Path, *, compressed: bool) -> Iterator[Any]:
+def _writer(path: Path, *, compressed: bool) -> Iterator[Write]:
     if compressed:
         with pysam.BGZFile(str(path), "w", None) as file:
             yield lambda text: file.write(text.encode())

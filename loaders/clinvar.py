@@ -15,9 +15,8 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from store.clinical import Aspect, Clinical, classes, stars
-
 from loaders.extract import Rows
+from store.clinical import Aspect, Clinical, classes, stars
 
 if TYPE_CHECKING:
     from loaders.header import VcfHeader

@@ -19,11 +19,10 @@ from urllib.parse import unquote
 import orjson
 import pyarrow as pa
 
-from store.accession import split_version
-from store.consequence import Impact, worst
-
 from loaders.alleles import SNPEFF, VEP, assign
 from loaders.extract import Rows
+from store.accession import split_version
+from store.consequence import Impact, worst
 
 if TYPE_CHECKING:
     from loaders.header import InfoField, VcfHeader
@@ -236,7 +235,9 @@ class Ann(Format):
             aa or None,
             None,
             None,
-            _extra([(n, v) for n, v in (("Feature_Type", "" if is_transcript else kind), ("Distance", distance), ("Messages", messages)) if v]),
+            _extra(
+                [(n, v) for n, v in (("Feature_Type", "" if is_transcript else kind), ("Distance", distance), ("Messages", messages)) if v]
+            ),
         )
         # In cancer samples the allele is `ALT-other`, the genotype it is compared with.
         return Entry(allele.partition("-")[0] or allele, None, values)

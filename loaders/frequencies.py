@@ -50,7 +50,8 @@ class Frequencies:
         """`populations` maps a name to its keys by column; the keys in `ref_first` hold a value for REF before those of the ALTs."""
         self.populations = list(populations)
         self.warnings: Counter[str] = Counter()
-        self._keys = {column: [keys.get(column) for keys in populations.values()] for column in SCHEMA.names}
+        # Absent keys are "", which no INFO has, so that `add` can look up all places in one go.
+        self._keys = {column: [keys.get(column, "") for keys in populations.values()] for column in SCHEMA.names}
         self._flat = [key for keys in self._keys.values() for key in keys]
         self._ref_first = ref_first
         self._text: list[str | None] = []
@@ -98,8 +99,8 @@ class Frequencies:
         done, self._done = self._done, []
         return {"population_frequency": pa.concat_batches(done)}
 
-    def _pick(self, key: str | None, text: str | None, allele: int, alts: int) -> str | None:
-        if key is None or text is None:
+    def _pick(self, key: str, text: str | None, allele: int, alts: int) -> str | None:
+        if text is None:
             return None
         values = text.strip("[]").split(",")
         if key in self._ref_first and len(values) == alts + 1:

@@ -157,7 +157,7 @@ class Annotation:
         return records
 
     def tables(self) -> dict[str, pa.RecordBatch]:
-        """All rows, in the order of their first lines; what does not fit together is added to the rejects."""
+        """All rows, in the order of their first lines."""
         transcripts = _batch("transcript", self._transcript_rows())
         return {"transcript": transcripts, "gene": _batch("gene", self._gene_rows())}
 
@@ -188,7 +188,9 @@ class Annotation:
             made.gene = values.get("gene_id") or key
             made.protein = values.get("protein_id")
             # Before release 76 Ensembl wrote the biotype of the transcript where the source belongs.
-            made.biotype = values.get("transcript_type") or values.get("transcript_biotype") or (source if "transcript_source" in values else None)
+            made.biotype = (
+                values.get("transcript_type") or values.get("transcript_biotype") or (source if "transcript_source" in values else None)
+            )
         else:
             made.biotype = values.get("gene_type") or values.get("gene_biotype")
         if (before := known.get(key)) is not None:
@@ -210,6 +212,8 @@ class Annotation:
             part.biotype = part.attributes.get("transcript_type") or part.attributes.get("transcript_biotype")
         elif (whole.chrom, whole.strand) != (part.chrom, part.strand):
             return self._reject(number, f"{kind} on another chromosome or strand than its transcript", found[1], line)
+        elif whole.line and not whole.start <= part.start <= part.end <= whole.end:
+            return self._reject(number, f"{kind} outside its transcript", found[1], line)
         whole.widen(part.start, part.end)
         if kind == "exon":
             whole.exons.extend((part.start, part.end))
@@ -221,10 +225,8 @@ class Annotation:
 
     def _transcript_rows(self) -> Iterator[tuple]:
         for key, t in self.transcripts.items():
-            exons = sorted(set(zip(t.exons[::2], t.exons[1::2], strict=True)))
-            inside = [(start, end) for start, end in exons if t.start <= start and end <= t.end]
-            if len(inside) < len(exons):
-                self._reject(t.line, "exon outside its transcript", f"{len(exons) - len(inside)} of {key}", key)
+            # Exons that stood before the line of their transcript could not be held against it.
+            exons = sorted({e for e in zip(t.exons[::2], t.exons[1::2], strict=True) if t.start <= e[0] and e[1] <= t.end})
             identifier, version = split_version(key)
             gene = self.genes.get(t.gene)
             if gene is None:
@@ -245,8 +247,8 @@ class Annotation:
                 t.biotype,
                 low,
                 high,
-                [start for start, _ in inside],
-                [end for _, end in inside],
+                [start for start, _ in exons],
+                [end for _, end in exons],
                 "Ensembl_canonical" in t.tags,
                 "SELECT" if "MANE_Select" in t.tags else "PLUS_CLINICAL" if "MANE_Plus_Clinical" in t.tags else None,
                 t.protein,

@@ -11,8 +11,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +80,8 @@ def layout(path: Path, names: Sequence[str] | None = None) -> Table:
     position, REF and ALT. Raises InputError where there is none."""
     comments: list[str] = []
     for number, line in _lines(text_blocks(path)):
+        if line.startswith("##fileformat=VCF"):
+            raise InputError(path, None, "this is a VCF", "Say which of its INFO keys are scores: --info KEY")
         separator = "\t" if "\t" in line else ","
         columns = tuple(name.strip() for name in line.lstrip("#").split(separator))
         if (locus := _locus(columns, names)) is not None:
@@ -88,8 +91,6 @@ def layout(path: Path, names: Sequence[str] | None = None) -> Table:
         if not line.startswith("#"):
             break
         comments.append(line.lstrip("#").strip())
-    if comments and comments[0].startswith("fileformat=VCF"):
-        raise InputError(path, None, "this is a VCF", "Say which of its INFO keys are scores: --info KEY")
     wanted = ", ".join(names) if names else "such as #Chrom, Pos, Ref, Alt"
     raise InputError(path, number, f"no header with the columns of a variant ({wanted})", "Name them: --locus CHROM,POS,REF,ALT")
 
@@ -119,7 +120,9 @@ def declared(path: Path, keys: Sequence[str], header: VcfHeader, names: Sequence
     return _named(path, keys, names, lambda key: header.infos[key].description or None)
 
 
-def read_table(path: Path, table: Table, scores: Sequence[Score], normalizer: Normalizer, *, after: int = 0, first: bool = True) -> Generator[Chunk, None, None]:
+def read_table(
+    path: Path, table: Table, scores: Sequence[Score], normalizer: Normalizer, *, after: int = 0, first: bool = True
+) -> Generator[Chunk, None, None]:
     """The chunks of a table, from the line after line `after`; with `first`, the first one names the scores."""
     chrom, pos, ref, alt = table.locus
     places = [table.columns.index(score.source) for score in scores]
@@ -135,7 +138,9 @@ def read_table(path: Path, table: Table, scores: Sequence[Score], normalizer: No
     yield from batch.read(text_blocks(path), max(after + 1, table.begin), add)
 
 
-def read_vcf(path: Path, scores: Sequence[Score], normalizer: Normalizer, *, after: int = 0, first: bool = True) -> Generator[Chunk, None, None]:
+def read_vcf(
+    path: Path, scores: Sequence[Score], normalizer: Normalizer, *, after: int = 0, first: bool = True
+) -> Generator[Chunk, None, None]:
     """The chunks of the INFO keys of a VCF or BCF, from the record after line `after`; with `first`, the first one names the scores."""
     header, blocks = open_vcf(path)
     keys = [(re.compile(rf"(?:^|;){re.escape(s.source)}=([^;]*)"), header.infos[s.source].number) for s in scores]
@@ -237,22 +242,24 @@ class _Batch:
     def _take(self, position: int, end: int) -> Chunk:
         tables = {}
         if self._first:
-            columns = zip(*((n, s.name, s.description) for n, s in enumerate(self._scores)), strict=True)
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA["score"], strict=True)]
-            tables["score"] = pa.record_batch(arrays, schema=SCHEMA["score"])
+            named = zip(*((n, s.name, s.description) for n, s in enumerate(self._scores)), strict=True)
+            tables["score"] = _rows("score", named)
             self._first = False
         if self._values:
             chrom, pos, ref, alt = zip(*self._variants, strict=True)
             key = encode(np.array(chrom), np.array(pos), ref, alt)
             row, score, value = (np.array(c) for c in zip(*self._values, strict=True))
-            columns = (key[row], score, value, row, np.array(self._line)[row])
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA["variant_score"], strict=True)]
-            tables["variant_score"] = pa.record_batch(arrays, schema=SCHEMA["variant_score"])
+            tables["variant_score"] = _rows("variant_score", (key[row], score, value, row, np.array(self._line)[row]))
         chunk = Chunk(tables, self._records, self._rejects, position, end, self.skipped, Counter(self._normalizer.warnings))
         self.skipped = Counter()
         self._normalizer.warnings.clear()
         self._clear()
         return chunk
+
+
+def _rows(table: str, columns: Iterable[Any]) -> pa.RecordBatch:
+    schema = SCHEMA[table]
+    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 
 
 def _finite(text: str) -> float | None:
@@ -266,13 +273,16 @@ def _finite(text: str) -> float | None:
 def _locus(columns: Sequence[str], names: Sequence[str] | None) -> tuple[int, int, int, int] | None:
     wanted = [(name.lower().lstrip("#"),) for name in names] if names else _LOCUS
     lower = [column.lower() for column in columns]
-    places = [next((lower.index(name) for name in known if name in lower), None) for known in wanted]
-    return None if None in places else tuple(places)
+    places = [next((lower.index(name) for name in known if name in lower), -1) for known in wanted]
+    chrom, pos, ref, alt = places
+    return None if -1 in places else (chrom, pos, ref, alt)
 
 
 def _named(path: Path, sources: Sequence[str], names: Sequence[str], describe: Callable[[str], str | None]) -> list[Score]:
     if names and len(names) != len(sources):
-        raise InputError(path, None, f"{len(names)} names for {len(sources)} scores", "Give --name once for each --column or --info, in their order.")
+        raise InputError(
+            path, None, f"{len(names)} names for {len(sources)} scores", "Give --name once for each --column or --info, in their order."
+        )
     scores = [Score(name, describe(source), source) for name, source in zip(names or sources, sources, strict=True)]
     if len({score.name for score in scores}) < len(scores):
         raise InputError(path, None, "two scores of the same name", "Give each its own --name.")

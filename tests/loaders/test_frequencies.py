@@ -169,4 +169,8 @@ def test_a_real_file_read_by_another_library_has_the_same_numbers(real: Path, na
 
 def _subsets(population: str) -> list[tuple[str, str]]:
     """The ways to read `controls_afr` as a subset and its population, as in gnomAD r2's controls_AF_afr."""
-    return [(s, population.removeprefix(f"{s}_")) for s in ("controls", "non_neuro", "non_topmed", "non_cancer") if population.startswith(f"{s}_")]
+    return [
+        (s, population.removeprefix(f"{s}_"))
+        for s in ("controls", "non_neuro", "non_topmed", "non_cancer")
+        if population.startswith(f"{s}_")
+    ]
