@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import sys
 from pathlib import Path
@@ -142,6 +143,9 @@ def variants(
         try:
             selection = Selection(region, gene, ids, flank, filter, dataset, release)
             return await export(pool, found.assembly, found.reference, selection, output, sys.stdout)
+        except BrokenPipeError:  # the reader (head, less) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         finally:
             await pool.close()
 

@@ -78,6 +78,8 @@ class Table:
 def layout(path: Path, names: Sequence[str] | None = None) -> Table:
     """The layout of a table: its header is the line whose columns have the usual names, or those given for chromosome,
     position, REF and ALT. Raises InputError where there is none."""
+    if names is not None and len(names) != len(_LOCUS):
+        raise InputError(path, None, f"{len(names)} columns named for a variant", "Name four: --locus CHROM,POS,REF,ALT")
     comments: list[str] = []
     for number, line in _lines(text_blocks(path)):
         if line.startswith("##fileformat=VCF"):

@@ -1,0 +1,135 @@
+"""A store of synthetic variants, as dense and as annotated as real ones, for benchmarks and for the test of plans.
+
+Comes in: a database with the migrations applied and nothing loaded. Goes out: four published loads. Variants lie one
+per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
+stores of one size are the same. Loads: `callset` has 70 % of the variants with frequencies, `annotated` has 50 % with
+consequences and classifications (so a fifth is in both), `scores` has a number for half of all, `genes` has 20,000.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from store.assembly import GRCH37
+from store.copy import copy_rows
+from store.genome import initialise
+from store.release import begin
+from store.variant_key import encode
+
+SPACING = 50
+CHROMOSOMES = (21, 22, *range(20, 0, -1))
+"""The order in which chromosomes are filled."""
+
+_BATCH = 200_000
+
+# A number in [0, 1) that follows from a key. Written out where it is used, as a function of the session would not be inlined.
+_DRAW = "((hashint8extended({key}, {seed}) & 1048575) / 1048576.0)"
+
+
+def _draw(seed: int, key: str = "v.variant_key") -> str:
+    return _DRAW.format(key=key, seed=seed)
+
+
+_AF = f"round((power({_draw(2)}, 4) / 2)::numeric, 4)"
+_CALLSET, _ANNOTATED = f"{_draw(1)} < 0.7", f"{_draw(1)} >= 0.5"
+_GENE_SPACING = 155_000
+_IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom * 100000 + v.pos / ' + str(_GENE_SPACING))}"
+_GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
+_RS = "(v.variant_key / 1073741824 & 1073741823)"  # unique enough: a third of dbSNP's range, and few variants share one
+
+_TABLES = {
+    "variant_record": f"""SELECT v.variant_key, l.load_id, CASE WHEN {_draw(3)} < 0.8 THEN ARRAY['rs' || {_RS}] END, 20 + 1000 * {_draw(4)},
+        CASE WHEN {_draw(5)} < 0.95 THEN '{{PASS}}'::text[] ELSE '{{LowQual}}'::text[] END,
+        ('{{"AC":' || round({_AF} * 5008) || ',"AF":' || {_AF} || ',"AN":5008,"DP":' || round(100 + 9000 * {_draw(6)}) || '}}')::json,
+        NULL, 1, row_number() OVER () FROM variant v JOIN (VALUES (%(callset)s, true), (%(annotated)s, false)) l (load_id, callset)
+        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_ANNOTATED} END""",
+    "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(annotated)s, false)) l (load_id, callset)
+        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_ANNOTATED} END WHERE {_draw(3)} < 0.8""",
+    "population_frequency": f"""SELECT v.variant_key, %(callset)s, ARRAY[round({_AF} * 5008)::int, NULL, NULL], ARRAY[5008, NULL, NULL],
+        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL
+        FROM variant v WHERE {_CALLSET}""",
+    "transcript_consequence": f"""SELECT v.variant_key, %(annotated)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
+        CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
+        'ENST' || lpad((v.chrom * 1000000 + v.pos / {_GENE_SPACING} * 2 + n)::text, 11, '0') || '.1', 'protein_coding', n = 0,
+        NULL, CASE WHEN impact <= 3 THEN 'ENST' || v.chrom || '.1:c.' || v.pos || 'A>C' END, CASE WHEN impact <= 2 THEN 'ENSP' || v.chrom || '.1:p.A' || v.pos || 'C' END,
+        '3/9', NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM variant v CROSS JOIN generate_series(0, 1) n CROSS JOIN LATERAL (SELECT {_draw(20, "v.variant_key + n")} AS x) r
+        CROSS JOIN LATERAL (SELECT CASE WHEN x < 0.006 THEN 1 WHEN x < 0.056 THEN 2 WHEN x < 0.156 THEN 3 ELSE 4 END AS impact) i
+        CROSS JOIN LATERAL (SELECT (ARRAY[3, 11, 18, 32])[impact] AS severity,
+            ARRAY[(ARRAY['stop_gained', 'missense_variant', 'synonymous_variant', 'intron_variant'])[impact]] AS terms) c
+        WHERE {_ANNOTATED} AND {_draw(9)} < 0.3""",
+    "clinical_significance": f"""SELECT v.variant_key, %(annotated)s, 0, 'GERMLINE', ARRAY[class], initcap(replace(class, '_', ' ')), (v.pos)::text,
+        NULL, 'criteria provided, single submitter', 1, '{{not provided}}', NULL, NULL, NULL, NULL, NULL
+        FROM variant v CROSS JOIN LATERAL (SELECT (ARRAY['PATHOGENIC', 'LIKELY_PATHOGENIC', 'UNCERTAIN_SIGNIFICANCE', 'LIKELY_BENIGN', 'BENIGN'])
+            [1 + floor(5 * {_draw(11)})] AS class) c WHERE {_ANNOTATED} AND {_draw(12)} < 0.02""",
+    "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
+    "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
+        v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
+        CASE WHEN mod(v.pos / {_GENE_SPACING}, 2) = 0 THEN 1 ELSE -1 END, CASE WHEN mod(v.pos / {_GENE_SPACING}, 3) = 0 THEN 'lncRNA' ELSE 'protein_coding' END,
+        NULL FROM unnest(%(lengths)s::int[]) WITH ORDINALITY c (length, chrom), generate_series(1, length - 150000, {_GENE_SPACING}) pos,
+        LATERAL (SELECT c.chrom::smallint AS chrom, pos) v""",
+    "transcript": """SELECT 'ENST' || lpad((substr(gene_id, 5)::bigint / 100000 * 1000000 + mod(substr(gene_id, 5)::bigint, 100000) * 2 + n)::text, 11, '0'), load_id, '1',
+        gene_id, symbol || '-20' || n + 1, chrom, start_pos, end_pos, strand, biotype, NULL, NULL, ARRAY[start_pos, end_pos - 500],
+        ARRAY[start_pos + 500, end_pos], n = 0, NULL, NULL FROM gene CROSS JOIN generate_series(0, 1) n""",
+}
+"""How each table follows from the variants: SELECTs with its columns in order."""
+
+
+def fill(url: str, variants: int) -> None:
+    """Makes so many variants (at most a few ten million) with all that is said of them, publishes, vacuums and analyses."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        initialise(conn, GRCH37)
+        loads = {
+            name: begin(conn, dataset=name, kind=kind, version="1", files=[], options={})
+            for name, kind in (("callset", "variants"), ("annotated", "variants"), ("genes", "genes"), ("scores", "scores"))
+        }
+        values = {name: load.load_id for name, load in loads.items()} | {"lengths": list(GRCH37.lengths)}
+        conn.execute("INSERT INTO frequency_population SELECT %(callset)s, n, (ARRAY['ALL', 'EUR', 'AFR'])[n] FROM generate_series(1, 3) n", values)
+        conn.execute("INSERT INTO score VALUES (%(scores)s, 0, 'CADD_PHRED', 'Synthetic.')", values)
+        _variants(conn, variants)
+        conn.execute("VACUUM ANALYZE variant")
+        _write(url, "gene", values)
+        with ThreadPoolExecutor(2) as pool:
+            counts = dict(pool.map(lambda table: _write(url, table, values), [t for t in _TABLES if t != "gene"]))
+        loads["callset"].counts["variant_record"] = counts["variant_record"]
+        for load in loads.values():
+            load.finish()
+        conn.execute("ANALYZE load, dataset, release, score, frequency_population")
+
+
+def _variants(conn: psycopg.Connection, variants: int) -> None:
+    """The rows of `variant`: 95 % one base for another, the others insertions and deletions of one to four bases."""
+    bases = np.array(list("ACGT"))
+    random = np.random.default_rng(0)
+    for chrom in CHROMOSOMES:
+        count = min(variants, GRCH37.length(chrom) // SPACING)
+        variants -= count
+        for start in range(0, count, _BATCH):
+            number = np.arange(start, min(start + _BATCH, count))
+            pos = number * SPACING + 1 + random.integers(0, SPACING, len(number))
+            first = random.integers(0, 4, len(number))
+            ref, alt = bases[first].tolist(), bases[(first + random.integers(1, 4, len(number))) % 4].tolist()
+            for i in np.flatnonzero(random.random(len(number)) < 0.05).tolist():
+                tail = "".join(bases[random.integers(0, 4, random.integers(1, 5))])
+                ref[i], alt[i] = (ref[i], ref[i] + tail) if random.random() < 0.5 else (ref[i] + tail, ref[i])
+            code = np.full(len(number), chrom, np.int16)
+            columns = [encode(code, pos, ref, alt), code, pa.array(pos, pa.int32()), ref, alt]
+            copy_rows(conn, "variant", pa.record_batch([pa.array(c) for c in columns], names=["variant_key", "chrom", "pos", "ref", "alt"]))
+
+
+def _write(url: str, table: str, values: dict) -> tuple[str, int]:
+    """Fills one table in a connection of its own."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        columns = ", ".join(
+            row[0]
+            for row in conn.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' ORDER BY attnum", (table,)
+            )
+        )
+        rows = conn.execute(f"INSERT INTO {table} ({columns}) {_TABLES[table]}", values).rowcount
+        conn.execute(f"VACUUM ANALYZE {table}")
+        return table, rows
