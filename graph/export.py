@@ -111,7 +111,7 @@ async def _children(ctx: Context, link: Link, keys: list[Any], arguments: dict[s
 
 def _dicts(link: Link, rows: list[Any]) -> list[dict[str, Any]]:
     columns = ordered_columns(link.read, link.read.columns)
-    return [dict(zip(columns, row[link.width() :], strict=True)) for row in rows]
+    return [dict(zip(columns, row[link.width :], strict=True)) for row in rows]
 
 
 async def _context(pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, release: str | None) -> Context:

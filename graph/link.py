@@ -44,12 +44,11 @@ def leaf(description: str, **options: Any) -> Any:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a link's function asks of its Read: conditions, other values to bind, and another way or order than declared."""
+    """What a link's function asks of its Read: conditions, other values to bind, and another way of addressing rows than declared."""
 
     where: Filter = EVERYTHING
     values: dict[str, Any] = field(default_factory=dict)
     by: str | None = None
-    order: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Link:
     async def rows(self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]) -> Rows:
         """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
         ask = await self._asked(ctx, arguments)
-        by, order = ask.by or self.by, ask.order or self.order
+        by, order = ask.by or self.by, self.order
         values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}
         after = False
         if window.cursor is not None:
@@ -135,7 +134,7 @@ class Link:
     async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
         ask = await self._asked(ctx, arguments)
-        statement, filter_values = self._compose(ask, ask.by or self.by, ask.order or self.order, (), "count", False, False)
+        statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
         values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
         return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values)}
 
@@ -149,9 +148,10 @@ class Link:
             self.read, by, columns=columns, order=order, filter=ask.where, mode=mode, after=after, backward=backward, per_parent=per_parent
         )
 
-    def width(self, order: str | None = None) -> int:
+    @functools.cached_property
+    def width(self) -> int:
         """How many columns of a row come before the asked ones: the parent key and the order columns."""
-        return 1 + len(self.read.orders[order or self.order].columns)
+        return 1 + len(self.read.orders[self.order].columns)
 
 
 # ---- the types of a page
@@ -418,16 +418,13 @@ def _resolve(declared: Link, ctx: Context, view: View, key: Any, info: strawberr
 def _finish(declared: Link, ctx: Context, rows: Rows, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:
     found = rows.by_parent.get(key, ())
     cls, edge_cls = declared.types
-    read = declared.read
-    ask_order = declared.order
-    width = declared.width(ask_order)
+    width = declared.width
     objects = [_object(cls, columns, row, width, rows.view) for row in found]
     if declared.shape == "one":
         return objects[0] if objects else None
     if declared.shape == "many":
         return objects
-    order = read.orders[ask_order].columns
-    cursors = [encode_cursor(rows.view.release_id, declared.name, ask_order, row[1 : 1 + len(order)]) for row in found]
+    cursors = [encode_cursor(rows.view.release_id, declared.name, declared.order, row[1:width]) for row in found]
     if edge_cls is None:
         edges: list[Any] = [Edge(node=node, cursor=cursor) for node, cursor in zip(objects, cursors, strict=True)]
     else:

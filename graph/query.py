@@ -41,7 +41,6 @@ Ids = Annotated[list[str] | None, strawberry.argument(description=f"Names of var
 @define
 @strawberry.type(description="How many rows the visible loads hold.")
 class StoreCounts:
-    variants: BigInt = leaf("Distinct variants in the store, counted up to ten million.")
     records: BigInt = leaf("Records of variants, one per variant and file.")
     genes: BigInt = leaf("Genes.")
     transcripts: BigInt = leaf("Transcripts.")

@@ -214,6 +214,10 @@ class Load:
 
     def finish(self) -> int | None:
         """Completes the load and, unless it is held, publishes it. Returns the new release's number."""
+        # The planner has to know the new rows before anybody asks for them, and index-only scans need the visibility map.
+        for table in ("variant", *OBSERVATIONS):
+            if self.counts[table]:
+                self.conn.execute(f"VACUUM (ANALYZE) {table}")
         with self.conn.transaction():
             self.conn.execute(
                 "UPDATE load SET state = 'loaded', finished_at = now(), counts = %s WHERE load_id = %s",
