@@ -47,6 +47,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
 def main() -> None:
     """Runs the command; errors that a user can mend are one message on standard error and exit code 2."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # what it warns of comes as an exception, too
     try:
         app()
     except (StoreError, LoaderError) as error:

@@ -20,6 +20,8 @@ import asyncpg
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -37,19 +39,25 @@ from .schema import build, sdl
 
 log = logging.getLogger("vkg.graph")
 
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["content-type", "vkg-release", "vkg-cost"],
+    "expose_headers": ["vkg-release"],
+}
 GRAPHQL_JSON = "application/graphql-response+json"
 POOL_SIZE = 10
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the store is and what it is about; how many connections and seconds a request may have."""
+    """Where the store is and what it is about; how many connections and seconds a request may have; which web origins may ask."""
 
     url: str
     assembly: Assembly
     reference: Reference | None = None
     pool_size: int = POOL_SIZE
     seconds: float = limits.SECONDS
+    origins: tuple[str, ...] = ()
 
 
 class Metrics:
@@ -140,6 +148,7 @@ def application(settings: Settings) -> Starlette:
             Route("/readyz", ready),
             Route("/metrics", metrics_page),
         ],
+        middleware=[Middleware(CORSMiddleware, **_CORS, allow_origins=settings.origins)] if settings.origins else [],
         lifespan=lifespan,
     )
 

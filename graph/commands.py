@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -70,12 +71,13 @@ def run(host: str, port: int, found: Settings | None = None) -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond 127.0.0.1, anybody who reaches it can read the store.")] = "127.0.0.1",
     port: Port = 8000,
+    origin: Annotated[list[str] | None, typer.Option("--allow-origin", help="Web origin whose pages may ask; may be repeated.")] = None,
 ) -> None:
     """Serve GraphQL at http://HOST:PORT/graphql.
 
     Example: vkg serve --port 8001
     """
-    found = settings()
+    found = replace(settings(), origins=tuple(origin or ()))
     typer.echo(f"GraphQL at http://{host}:{port}/graphql (Ctrl-C ends it)", err=True)
     run(host, port, found)
 

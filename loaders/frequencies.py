@@ -1,10 +1,10 @@
 """Allele counts and frequencies of populations, from the INFO keys in which the field writes them.
 
-In: the records of a VCF. Out: rows of population_frequency, whose arrays run over `populations`. AF, AC, AN and nhomalt stand alone (population ALL) or
+In: the INFO of a VCF's variants. Out: rows of population_frequency, whose arrays run over `populations`. AF, AC, AN and nhomalt stand alone (population ALL) or
 with the population before or behind: `EAS_AF` (1000 Genomes phase 3), `AF_EUR_unrel` (30x), `AC_afr_XX`, `AF_grpmax` (gnomAD), `controls_AF_afr`
 (gnomAD r2), `AF_EXAC` (ClinVar); all keep their name. dbSNP's CAF is read as population CAF.
 
-Every record of large files passes here, so `add` only collects the values' text; `take` turns a chunk of it into numbers at once.
+Every record of large files passes here, so this reads a chunk's INFO by columns (info.py) and not record by record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from store.copy import ROW
 
 if TYPE_CHECKING:
     from loaders.header import VcfHeader
-    from loaders.normalize import Record
+    from loaders.info import InfoColumn
 
 SCHEMA = pa.schema(
     [
@@ -36,31 +36,23 @@ _KEY = re.compile(r"(?:(.+)_)?(AF|AC|AN|nhomalt)(?:_(.+))?")
 _COLUMNS = {"AC": "ac", "AN": "an", "AF": "af", "nhomalt": "hom"}
 _RAW = re.compile(r"(?:.+_)?raw")
 """gnomAD counts before genotypes are filtered: a quality measure, not a population."""
-_PENDING = 400_000
-"""Values held as text before they are turned into numbers, which take a tenth of the memory; gnomAD has a thousand in a record."""
 
 
 class Frequencies:
-    """Extractor of population_frequency. `populations` names the places of its arrays."""
+    """Reads population_frequency; `populations` names the places of its arrays, `warnings` counts by reason what was no use."""
 
     SCHEMAS: ClassVar = {"population_frequency": SCHEMA}
-    consumes: frozenset[str] = frozenset()
 
     def __init__(self, populations: dict[str, dict[str, str]], ref_first: frozenset[str]) -> None:
         """`populations` maps a name to its keys by column; the keys in `ref_first` hold a value for REF before those of the ALTs."""
         self.populations = list(populations)
         self.warnings: Counter[str] = Counter()
-        # Absent keys are "", which no INFO has, so that `add` can look up all places in one go.
-        self._keys = {column: [keys.get(column, "") for keys in populations.values()] for column in SCHEMA.names}
-        self._flat = [key for keys in self._keys.values() for key in keys]
+        self._keys = {column: [keys.get(column) for keys in populations.values()] for column in SCHEMA.names}
         self._ref_first = ref_first
-        self._text: list[str | None] = []
-        self._row: list[int] = []
-        self._done: list[pa.RecordBatch] = []
 
     @classmethod
     def for_header(cls, header: VcfHeader) -> Self | None:
-        """The extractor for the populations declared: those with AF, or with AC and AN.
+        """The reader for the populations declared: those with AF, or with AC and AN.
 
         So `AC_Hom_EAS` (1000 Genomes 30x), which counts alleles in homozygotes, is no population, nor are MAF, LDAF, MLEAF, faf95,
         nor text such as AlleleFreqH_AF, where AF is Africa.
@@ -82,22 +74,46 @@ class Frequencies:
         used = {key for keys in populations.values() for key in keys.values()}
         return cls(populations, frozenset(key for key in used if key == "CAF" or header.infos[key].number == "R"))
 
-    def add(self, row: int, record: Record, allele: int, variant: tuple[int, int, str, str]) -> None:
-        """Adds the values of one ALT, which are told by their number and not by the header's Number, which is often wrong."""
-        info = record.info
-        if len(record.alts) == 1 and self._ref_first.isdisjoint(info):
-            self._text.extend(map(info.get, self._flat))
-        else:
-            self._text.extend([self._pick(key, info.get(key), allele, len(record.alts)) for key in self._flat])
-        self._row.append(row)
-        if len(self._text) > _PENDING:
-            self._flush()
+    def read(self, info: InfoColumn) -> pa.RecordBatch:
+        """The rows of a chunk of variants, with `_row`. A variant with none of the values has no row."""
+        number = {column: self._numbers(column, info) for column in SCHEMA.names}
+        ac, an, af = number["ac"], number["an"], number["af"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            af = np.where(np.isnan(af), ac / an, af)
+        # A frequency of nobody is unknown, not 0, whatever the file says.
+        number["af"] = np.where(an == 0, np.nan, af)
+        told = ~np.logical_and.reduce([np.isnan(n).all(1) for n in number.values()])
+        columns = [self._lists(column, number[column][told]) for column in SCHEMA.names]
+        rows = np.flatnonzero(told).astype(np.int32)
+        return pa.record_batch([*columns, pa.array(rows)], names=[*SCHEMA.names, ROW])
 
-    def take(self) -> dict[str, pa.RecordBatch]:
-        """The rows since the last call. A record with none of the values has no row."""
-        self._flush()
-        done, self._done = self._done, []
-        return {"population_frequency": pa.concat_batches(done)}
+    def _numbers(self, column: str, info: InfoColumn) -> np.ndarray:
+        """(variants, populations) float64 of a column: counts that are whole, frequencies in [0, 1], else NaN."""
+        numbers = np.full((len(info.alts), len(self.populations)), np.nan)
+        for place, key in enumerate(self._keys[column]):
+            if key is not None:
+                numbers[:, place] = self._values(column, key, info)
+        return numbers
+
+    def _values(self, column: str, key: str, info: InfoColumn) -> np.ndarray:
+        texts = info.texts(key)
+        # Values are told by their number and not by the header's Number, which is often wrong.
+        several = np.ones(len(texts), bool) if key in self._ref_first else info.alts > 1
+        if several.any():
+            rows = np.flatnonzero(several).tolist()
+            own = [self._pick(key, texts[row].as_py(), int(info.allele[row]), int(info.alts[row])) for row in rows]
+            texts = pc.replace_with_mask(texts, pa.array(several), pa.array(own, pa.string()))
+        texts = pc.if_else(pc.equal(texts, "."), None, texts)
+        try:
+            numbers = texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            numbers = pa.array([_number(text) for text in texts.to_pylist()], pa.float64())
+        values = numbers.to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            sound = (values >= 0) & ((values <= 1) if column == "af" else (values == np.floor(values)) & (values < 1 << 31))
+        if unsound := len(texts) - texts.null_count - int(sound.sum()):
+            self.warnings[f"{column.upper()} that is not {'a frequency' if column == 'af' else 'a count'}"] += unsound
+        return np.where(sound, values, np.nan)
 
     def _pick(self, key: str, text: str | None, allele: int, alts: int) -> str | None:
         if text is None:
@@ -111,37 +127,6 @@ class Frequencies:
             return text
         self.warnings[f"{key} does not have one value for each ALT"] += 1
         return None
-
-    def _flush(self) -> None:
-        """Turns the text collected into a batch."""
-        text = np.array(self._text, object).reshape(len(self._row), len(SCHEMA), len(self.populations))
-        row = np.array(self._row, np.int32)
-        self._text, self._row = [], []
-        number = {column: self._numbers(column, text[:, i]) for i, column in enumerate(SCHEMA.names)}
-        ac, an, af = number["ac"], number["an"], number["af"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            af = np.where(np.isnan(af), ac / an, af)
-        # A frequency of nobody is unknown, not 0, whatever the file says.
-        number["af"] = np.where(an == 0, np.nan, af)
-        told = ~np.logical_and.reduce([np.isnan(n).all(1) for n in number.values()])
-        columns = [self._lists(column, number[column][told]) for column in SCHEMA.names]
-        self._done.append(pa.record_batch([*columns, pa.array(row[told])], names=[*SCHEMA.names, ROW]))
-
-    def _numbers(self, column: str, text: np.ndarray) -> np.ndarray:
-        """(rows, populations) float64 of a column's text: counts that are whole, frequencies in [0, 1], else NaN."""
-        if not any(self._keys[column]):
-            return np.full(text.shape, np.nan)
-        flat = pa.array(text.ravel(), pa.string())
-        flat = pc.if_else(pc.equal(flat, "."), None, flat)
-        try:
-            numbers = flat.cast(pa.float64())
-        except pa.ArrowInvalid:
-            numbers = pa.array([_number(t) for t in flat.to_pylist()], pa.float64())
-        values = numbers.to_numpy(zero_copy_only=False).reshape(text.shape)
-        sound = (values >= 0) & ((values <= 1) if column == "af" else (values == np.floor(values)) & (values < 1 << 31))
-        if unsound := len(flat) - flat.null_count - int(sound.sum()):
-            self.warnings[f"{column.upper()} that is not {'a frequency' if column == 'af' else 'a count'}"] += unsound
-        return np.where(sound, values, np.nan)
 
     def _lists(self, column: str, numbers: np.ndarray) -> pa.Array:
         kind = SCHEMA.field(column).type

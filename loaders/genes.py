@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from array import array
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,24 +63,31 @@ _READ = frozenset(("gene", "transcript", "exon", "CDS"))
 _STRANDS = {"+": 1, "-": -1}
 _ATTRIBUTE = re.compile(r'\s*([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
 _TRANSCRIPT_ID = re.compile(r'(?:^|;)\s*transcript_id "([^"]*)"')
+_PART = 20_000
 _REMEDY = "Give a GTF file, as GENCODE and Ensembl publish them; GFF3 becomes GTF with: gffread -T"
 
 
 @dataclass(slots=True)
 class Feature:
-    """A gene or a transcript as far as it was read; `line` is 0 while only parts of it were seen."""
+    """A gene or a transcript as far as it was read; `line` is 0 while only parts of it were seen. `name` is a gene's symbol.
+
+    There are hundreds of thousands of them: they keep only what becomes a column, and strings that many share, once.
+    """
 
     chrom: int
     strand: int
     start: int
     end: int
     line: int
-    attributes: dict[str, str]
-    tags: frozenset[str]
-    biotype: str | None = None
+    name: str | None
+    version: str | None
+    biotype: str | None
+    description: str | None = None
     gene: str = ""
     protein: str | None = None
-    exons: array = field(default_factory=lambda: array("i"))
+    canonical: bool = False
+    mane: str | None = None
+    exons: array | None = None
     coding: tuple[int, int] | None = None
 
     def widen(self, start: int, end: int) -> None:
@@ -102,8 +110,8 @@ def statement(path: Path) -> str:
 def read(path: Path, build: Assembly, *, after: int = 0) -> Generator[Chunk, None, None]:
     """The chunks of a GTF file of the given assembly: empty ones that tell of progress, then one with all rows and rejects.
 
-    There is nothing left to read when a load was cut off `after` any line. What is held in memory grows with the genes, not with the lines: about
-    300 MB for all of GENCODE. Raises InputError where the file is no GTF, or has a position beyond the end of its chromosome.
+    There is nothing left to read when a load was cut off `after` any line. Memory grows with the transcripts, not with
+    the lines: about a kilobyte for each. Raises InputError where the file is no GTF, or has a position beyond the end of its chromosome.
     """
     if after:
         return
@@ -139,6 +147,7 @@ class Annotation:
         self.genes: dict[str, Feature] = {}
         self.transcripts: dict[str, Feature] = {}
         self.rejects: list[Reject] = []
+        self._chroms: dict[str, int | None] = {}
         self._begun = False
 
     def read(self, block: Block) -> int:
@@ -163,83 +172,97 @@ class Annotation:
 
     def _feature(self, number: int, line: str, columns: list[str]) -> None:
         name, source, kind, first, last, _, sign, _, text = columns
-        chrom, strand = chrom_code(name), _STRANDS.get(sign)
+        if name not in self._chroms:
+            self._chroms[name] = chrom_code(name)
+        chrom, strand = self._chroms[name], _STRANDS.get(sign)
         if chrom is None:
             return self._reject(number, "contig outside 1-22, X, Y, MT", name, line)
         if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
             return self._malformed(number, line, f"not a range: {first}-{last}")
         if strand is None:
             return self._reject(number, "no strand", sign, line)
-        start, end = int(first), int(last)
-        if end > self.build.length(chrom):
+        place = (chrom, strand, int(first), int(last))
+        if place[3] > self.build.length(chrom):
             raise InputError(
-                self.path, number, f"position {end} lies beyond the end of chromosome {NAMES[chrom - 1]} of {self.build.name}",
+                self.path,
+                number,
+                f"position {last} lies beyond the end of chromosome {NAMES[chrom - 1]} of {self.build.name}",
                 "The file is of another assembly: load it into a store of that one.",
-            )  # fmt: skip
+            )
         if kind in ("exon", "CDS"):
-            return self._part(number, line, kind, Feature(chrom, strand, start, end, 0, {}, frozenset()), text)
-        values, tags = attributes(text)
-        key = values.get(f"{kind}_id")
+            return self._part(number, line, kind, place, text)
+        said, tags = attributes(text)
+        key = said.get(f"{kind}_id")
         if not key:
             return self._malformed(number, line, f"no {kind}_id")
         known = self.genes if kind == "gene" else self.transcripts
-        made = Feature(chrom, strand, start, end, number, values, tags)
-        if kind == "transcript":
-            made.gene = values.get("gene_id") or key
-            made.protein = values.get("protein_id")
-            # Before release 76 Ensembl wrote the biotype of the transcript where the source belongs.
-            made.biotype = (
-                values.get("transcript_type") or values.get("transcript_biotype") or (source if "transcript_source" in values else None)
-            )
-        else:
-            made.biotype = values.get("gene_type") or values.get("gene_biotype")
-        if (before := known.get(key)) is not None:
-            if before.line:
-                return self._reject(number, f"{kind} that has a place already", f"{key} stands in line {before.line}", line)
+        before = known.get(key)
+        if before is not None and before.line:
+            return self._reject(number, f"{kind} that has a place already", f"{key} stands in line {before.line}", line)
+        if kind == "gene":
+            known[key] = _gene(number, place, said)
+            return None
+        made = known[key] = self._transcript(key, number, place, said, tags)
+        # Before release 76 Ensembl wrote the biotype of the transcript where the source belongs.
+        if made.biotype is None and "transcript_source" in said:
+            made.biotype = sys.intern(source)
+        if before is not None:
             made.exons, made.coding, made.protein = before.exons, before.coding, made.protein or before.protein
-        known[key] = made
         return None
 
-    def _part(self, number: int, line: str, kind: str, part: Feature, text: str) -> None:
+    def _transcript(self, key: str, line: int, place: tuple[int, int, int, int], said: dict[str, str], tags: frozenset[str]) -> Feature:
+        gene = sys.intern(said.get("gene_id") or key)
+        if gene not in self.genes:
+            self.genes[gene] = _gene(0, place, said)
+        return Feature(
+            *place,
+            line,
+            said.get("transcript_name"),
+            said.get("transcript_version"),
+            _shared(said.get("transcript_type") or said.get("transcript_biotype")),
+            gene=gene,
+            protein=said.get("protein_id"),
+            canonical="Ensembl_canonical" in tags,
+            mane="SELECT" if "MANE_Select" in tags else "PLUS_CLINICAL" if "MANE_Plus_Clinical" in tags else None,
+        )
+
+    def _part(self, number: int, line: str, kind: str, place: tuple[int, int, int, int], text: str) -> None:
         found = _TRANSCRIPT_ID.search(text)
         if not found or not found[1]:
             return self._malformed(number, line, "no transcript_id")
+        chrom, strand, start, end = place
         whole = self.transcripts.get(found[1])
         if whole is None:
-            whole = self.transcripts[found[1]] = part
-            part.attributes, part.tags = attributes(text)
-            part.gene = part.attributes.get("gene_id") or found[1]
-            part.biotype = part.attributes.get("transcript_type") or part.attributes.get("transcript_biotype")
-        elif (whole.chrom, whole.strand) != (part.chrom, part.strand):
+            whole = self.transcripts[found[1]] = self._transcript(found[1], 0, place, *attributes(text))
+        elif whole.chrom != chrom or whole.strand != strand:
             return self._reject(number, f"{kind} on another chromosome or strand than its transcript", found[1], line)
-        elif whole.line and not whole.start <= part.start <= part.end <= whole.end:
+        elif whole.line and not (whole.start <= start and end <= whole.end):
             return self._reject(number, f"{kind} outside its transcript", found[1], line)
-        whole.widen(part.start, part.end)
+        whole.widen(start, end)
         if kind == "exon":
-            whole.exons.extend((part.start, part.end))
+            if whole.exons is None:
+                whole.exons = array("i")
+            whole.exons.extend((start, end))
         else:
-            low, high = whole.coding or (part.start, part.end)
-            whole.coding = min(low, part.start), max(high, part.end)
-            whole.protein = whole.protein or attributes(text)[0].get("protein_id")
+            low, high = whole.coding or (start, end)
+            whole.coding = min(low, start), max(high, end)
+            if whole.protein is None:
+                whole.protein = attributes(text)[0].get("protein_id", "")
         return None
 
     def _transcript_rows(self) -> Iterator[tuple]:
-        for key, t in self.transcripts.items():
+        for identifier, version, t in self._unique("transcript", self.transcripts):
             # Exons that stood before the line of their transcript could not be held against it.
-            exons = sorted({e for e in zip(t.exons[::2], t.exons[1::2], strict=True) if t.start <= e[0] and e[1] <= t.end})
-            identifier, version = split_version(key)
-            gene = self.genes.get(t.gene)
-            if gene is None:
-                gene = self.genes[t.gene] = Feature(t.chrom, t.strand, t.start, t.end, 0, t.attributes, t.tags)
-                gene.biotype = t.attributes.get("gene_type") or t.attributes.get("gene_biotype")
-            elif gene.chrom == t.chrom:
+            written = t.exons or ()
+            exons = sorted({e for e in zip(written[::2], written[1::2], strict=True) if t.start <= e[0] and e[1] <= t.end})
+            if (gene := self.genes[t.gene]).chrom == t.chrom:
                 gene.widen(t.start, t.end)
             low, high = t.coding or (None, None)
             yield (
                 identifier,
-                version or t.attributes.get("transcript_version"),
+                version,
                 split_version(t.gene)[0],
-                t.attributes.get("transcript_name"),
+                t.name,
                 t.chrom,
                 t.start,
                 t.end,
@@ -249,25 +272,25 @@ class Annotation:
                 high,
                 [start for start, _ in exons],
                 [end for _, end in exons],
-                "Ensembl_canonical" in t.tags,
-                "SELECT" if "MANE_Select" in t.tags else "PLUS_CLINICAL" if "MANE_Plus_Clinical" in t.tags else None,
-                t.protein,
+                t.canonical,
+                t.mane,
+                t.protein or None,
             )
 
     def _gene_rows(self) -> Iterator[tuple]:
-        for key, g in self.genes.items():
+        for identifier, version, g in self._unique("gene", self.genes):
+            yield identifier, version, g.name or identifier, g.chrom, g.start, g.end, g.strand, g.biotype, g.description
+
+    def _unique(self, kind: str, features: dict[str, Feature]) -> Iterator[tuple[str, str | None, Feature]]:
+        """(identifier, version, feature) of each; a second version of an identifier is rejected."""
+        seen: set[str] = set()
+        for key, feature in features.items():
             identifier, version = split_version(key)
-            yield (
-                identifier,
-                version or g.attributes.get("gene_version"),
-                g.attributes.get("gene_name") or g.attributes.get("gene") or identifier,
-                g.chrom,
-                g.start,
-                g.end,
-                g.strand,
-                g.biotype,
-                g.attributes.get("description"),
-            )
+            if identifier in seen:
+                self._reject(feature.line, f"{kind} of which another version stands before", key, key)
+                continue
+            seen.add(identifier)
+            yield identifier, version or feature.version, feature
 
     def _malformed(self, number: int, line: str, what: str) -> None:
         if not self._begun:
@@ -278,7 +301,21 @@ class Annotation:
         self.rejects.append(Reject(number, reason, detail, row[:200]))
 
 
-def _batch(table: str, rows: Iterable[tuple]) -> pa.RecordBatch:
+def _gene(line: int, place: tuple[int, int, int, int], said: dict[str, str]) -> Feature:
+    """A gene as its line, or one of its parts, describes it."""
+    biotype = _shared(said.get("gene_type") or said.get("gene_biotype"))
+    return Feature(*place, line, said.get("gene_name") or said.get("gene"), said.get("gene_version"), biotype, said.get("description"))
+
+
+def _shared(text: str | None) -> str | None:
+    return sys.intern(text) if text else None
+
+
+def _batch(table: str, rows: Iterator[tuple]) -> pa.RecordBatch:
+    """One batch of all rows, made in parts, since rows of Python objects take many times the memory."""
     schema = SCHEMA[table]
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    return pa.record_batch([pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)], schema=schema)
+    parts = [pa.record_batch([()] * len(schema), schema=schema)]
+    while part := list(itertools.islice(rows, _PART)):
+        columns = zip(*part, strict=True)
+        parts.append(pa.record_batch([pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)], schema=schema))
+    return pa.concat_batches(parts)

@@ -1,7 +1,8 @@
-"""INFO to JSON text, with the file's own digits, for one ALT of a record.
+"""INFO, column by column: the JSON of each variant with the file's own digits, and the values of single keys.
 
-JSON is written as text straight from the file's text: 0.0002 stays 0.0002. Values that occur again and again (most do)
-are looked up rather than made again.
+Comes in: the INFO columns of a chunk of records, as text. A chunk holds few different `KEY=value`s compared with how
+many it holds, so each is looked at once; the rest is done by Arrow on whole columns. JSON is made from the file's text
+as text: 0.0002 stays 0.0002.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from loaders.header import InfoField, VcfHeader
 
@@ -20,148 +25,227 @@ REPEATED_KEY = "INFO key that occurs twice, first kept"
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?")
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
-_UNDECLARED = ("1", "String")
 _PER_ALLELE = frozenset("ARG")
 _REMEMBERED = 1 << 16
 _REMEMBERED_LENGTH = 64
 
 
-class Field(NamedTuple):
-    """One `KEY=value` of a file: its parts (value None without `=`), and its JSON `"KEY":value`.
-
-    `json` is None where the header wants one value per allele and the record has several ALTs, so that it depends on the ALT.
-    """
-
-    key: str
-    value: str | None
-    json: str | None
-
-
-class InfoReader:
-    """Turns INFO columns into JSON objects; `warnings` counts what was odd. Keys in `leave_out` don't appear in the JSON."""
-
-    def __init__(self, header: VcfHeader, leave_out: frozenset[str] = frozenset()) -> None:
-        self.warnings: Counter[str] = Counter()
-        self._leave_out = leave_out
-        self._declared = {key: _kind(field) for key, field in header.infos.items()}
-        self._one_alt = _Fields(self, 1)
-        self._several_alts = _Fields(self, 0)
-
-    def fields(self, text: str, alts: int) -> list[Field]:
-        """The fields of an INFO column, in file order, for a record with so many ALTs; none for a dot."""
-        if text in (".", ""):
-            return []
-        known = self._one_alt if alts == 1 else self._several_alts
-        fields = [known[field] for field in text.split(";")]
-        if len({field[0] for field in fields}) != len(fields):
-            return self._unrepeated(fields)
-        return fields
-
-    def object(self, fields: list[Field], allele: int, alts: int) -> str | None:
-        """The JSON object for one ALT (from 1) of a record; None where nothing is in it."""
-        if not fields:
-            return None
-        parts = [part if part is not None else self._of_allele(key, value or "", allele, alts) for key, value, part in fields]
-        if "" in parts:
-            parts = [part for part in parts if part]
-        return "{" + ",".join(parts) + "}" if parts else None
-
-    def make(self, text: str, alts: int) -> tuple[Field, bool]:
-        """A field's parts and JSON, and whether that may be remembered; `alts` 0 stands for several."""
-        key, equals, value = text.partition("=")
-        if not equals:
-            return Field(key, None, "" if key in self._leave_out else f"{string(key)}:true"), True
-        if key in self._leave_out or not key:
-            return Field(key, value, ""), False
-        number, type_ = self._declared.get(key, _UNDECLARED)
-        if number not in _PER_ALLELE:
-            return Field(key, value, f"{string(key)}:{_plain(value, number, _ONE[type_])}"), True
-        if not alts:
-            return Field(key, value, None), True
-        before = self.warnings[COUNT_MISMATCH]
-        field = Field(key, value, self._of_allele(key, value, 1, alts))
-        return field, self.warnings[COUNT_MISMATCH] == before
-
-    def _of_allele(self, key: str, value: str, allele: int, alts: int) -> str:
-        """`"KEY":value` of a Number=A, R or G key for one ALT."""
-        number, type_ = self._declared[key]
-        one = _ONE[type_]
-        if value == ".":
-            return f"{string(key)}:null"
-        values = value.split(",")
-        count = len(values)
-        if number == "A" and count == alts:
-            return f"{string(key)}:{one(values[allele - 1])}"
-        if number == "R" and count == alts + 1:
-            values = [values[0], values[allele]]
-        elif number == "G" and count == (alts + 1) * (alts + 2) // 2:
-            # Genotypes are ordered 0/0 0/1 1/1 0/2 1/2 2/2 ...: j/k (j <= k) is number k(k+1)/2 + j.
-            hetero = allele * (allele + 1) // 2
-            values = [values[0], values[hetero], values[hetero + allele]]
-        elif not (number == "G" and count == alts + 1):
-            self.warnings[COUNT_MISMATCH] += 1
-        return f"{string(key)}:[{','.join(map(one, values))}]"
-
-    def _unrepeated(self, fields: list[Field]) -> list[Field]:
-        kept: dict[str, Field] = {}
-        for field in fields:
-            if field.key and kept.setdefault(field.key, field) is not field:
-                self.warnings[REPEATED_KEY] += 1
-        return list(kept.values())
-
-
-class _Fields(dict[str, Field]):
-    """Fields by their text, made when first met; forgets all when it holds too many."""
-
-    def __init__(self, reader: InfoReader, alts: int) -> None:
-        self._reader = reader
-        self._alts = alts
-
-    def __missing__(self, text: str) -> Field:
-        field, lasting = self._reader.make(text, self._alts)
-        if lasting and len(text) <= _REMEMBERED_LENGTH:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-            self[text] = field
-        return field
-
-
-def string(text: str) -> str:
+def string(value: str) -> str:
     """Text as a JSON string."""
-    return json.dumps(text, ensure_ascii=False) if _ESCAPED.search(text) else f'"{text}"'
+    return json.dumps(value, ensure_ascii=False) if _ESCAPED.search(value) else f'"{value}"'
 
 
-def number(text: str) -> str:
-    """A number as a JSON number with the same digits; `.5`, `+1`, `007` and `1.`, which JSON does not have, as the number of
-    the same value; a dot as null; anything else (nan, inf, words) as a string.
+def text(value: str) -> str:
+    """A value of type String or Character as JSON: a dot, the format's missing value, as null."""
+    return "null" if value == "." else string(value)
+
+
+def number(value: str) -> str:
+    """A value of type Integer or Float as a JSON number with the same digits.
+
+    `.5`, `+1`, `007` and `1.`, which JSON does not have, become the number of the same value, a dot becomes null, and
+    anything else (nan, inf, words) a string.
     """
-    if _JSON_NUMBER.fullmatch(text):
-        return text
-    if text in (".", ""):
+    if _JSON_NUMBER.fullmatch(value):
+        return value
+    if value in (".", ""):
         return "null"
-    found = _NUMBER.fullmatch(text)
+    found = _NUMBER.fullmatch(value)
     if found and (found[2] or found[3]):
         sign, whole, fraction, exponent = found.groups(default="")
         digits = (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
         return f"{'-' if sign == '-' else ''}{digits}{exponent}"
-    return string(text)
+    return string(value)
 
 
-def text(value: str) -> str:
-    """A string value as JSON; a dot, which is the format's missing value, as null."""
-    return "null" if value == "." else string(value)
+def fields(info: str) -> dict[str, str | None]:
+    """An INFO column as a dictionary in file order; None for a key without a value. The first of two equal keys counts."""
+    found: dict[str, str | None] = {}
+    for field in info.split(";"):
+        key, equals, value = field.partition("=")
+        if key not in (".", ""):
+            found.setdefault(key, value if equals else None)
+    return found
 
 
-_ONE: dict[str, Callable[[str], str]] = {"String": text, "Number": number}
+class _Field(NamedTuple):
+    """One `KEY=value`: the key's number, the value (None without `=`), its JSON `"KEY":value` for a record with one ALT, empty
+    where it is left out, and whether its count does not fit one ALT."""
+
+    key: int
+    value: str | None
+    json: str
+    odd: bool
 
 
-def _plain(value: str, number: str, one: Callable[[str], str]) -> str:
-    if value == ".":
-        return "null"
-    if number in ("0", "1") and "," not in value:
-        return one(value)
-    return f"[{','.join(map(one, value.split(',')))}]"
+class _Kind(NamedTuple):
+    """How the values of a key become JSON: its Number, and what makes one of them JSON."""
+
+    number: str
+    one: Callable[[str], str]
 
 
-def _kind(field: InfoField) -> tuple[str, str]:
-    return field.number, "Number" if field.type in ("Integer", "Float") else "String"
+class InfoReader:
+    """Reads INFO columns as a header declares them. Keys in `leave_out` stay out of the JSON; `warnings` counts what was odd."""
+
+    def __init__(self, header: VcfHeader, leave_out: frozenset[str] = frozenset()) -> None:
+        self.warnings: Counter[str] = Counter()
+        self.keys: dict[str, int] = {"": 0}
+        self._leave_out = leave_out
+        self._kinds = {key: _kind(field) for key, field in header.infos.items()}
+        self._known: dict[str, _Field] = {}
+
+    def read(self, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray) -> InfoColumn:
+        """The INFO of a chunk's variants.
+
+        Args:
+            infos: (records,) INFO columns.
+            record: (variants,) which of them each variant belongs to.
+            allele: (variants,) the number of its ALT, from 1.
+            alts: (variants,) how many ALTs its record has.
+        """
+        return InfoColumn(self, infos, record, allele, alts)
+
+    def field(self, written: str) -> _Field:
+        """A field of a record with one ALT; remembered, as most come again."""
+        found = self._known.get(written)
+        if found is None:
+            found = self._field(written)
+            if len(written) <= _REMEMBERED_LENGTH:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[written] = found
+        return found
+
+    def _field(self, written: str) -> _Field:
+        key, equals, value = written.partition("=")
+        if key in (".", ""):
+            return _Field(0, None, "", False)
+        number = self.keys.setdefault(key, len(self.keys))
+        if key in self._leave_out:
+            return _Field(number, value if equals else None, "", False)
+        if not equals:
+            return _Field(number, None, f"{string(key)}:true", False)
+        made, fits = self.of_allele(key, value, 1, 1)
+        return _Field(number, value, made, not fits)
+
+    def of_allele(self, key: str, value: str, allele: int, alts: int) -> tuple[str, bool]:
+        """`"KEY":value` for one ALT of a record, and whether the number of values fits the number of ALTs.
+
+        Of a Number=A key this is the ALT's value, of Number=R that of REF and its, of Number=G those of the diploid
+        genotypes of REF and it. Values whose number does not fit stay whole.
+        """
+        kind = self._kinds.get(key, _UNDECLARED)
+        if value == ".":
+            return f"{string(key)}:null", True
+        if kind.number in ("0", "1") and "," not in value:
+            return f"{string(key)}:{kind.one(value)}", True
+        values = value.split(",")
+        fits = True
+        if kind.number in _PER_ALLELE:
+            if kind.number == "A" and len(values) == alts:
+                return f"{string(key)}:{kind.one(values[allele - 1])}", True
+            if kind.number == "R" and len(values) == alts + 1:
+                values = [values[0], values[allele]]
+            elif kind.number == "G" and len(values) == (alts + 1) * (alts + 2) // 2:
+                # Genotypes are ordered 0/0 0/1 1/1 0/2 1/2 2/2 ...: j/k (j <= k) is number k(k+1)/2 + j.
+                hetero = allele * (allele + 1) // 2
+                values = [values[0], values[hetero], values[hetero + allele]]
+            else:
+                fits = kind.number == "G" and len(values) == alts + 1  # haploid genotypes
+        return f"{string(key)}:[{','.join(map(kind.one, values))}]", fits
+
+
+class InfoColumn:
+    """The INFO of the variants of a chunk; `InfoReader.read` makes it."""
+
+    def __init__(
+        self, reader: InfoReader, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray
+    ) -> None:
+        self.allele = allele
+        self.alts = alts
+        self._reader = reader
+        self._record = record
+        split = pc.split_pattern(pa.array(infos, pa.string()), ";")
+        encoded = split.flatten().dictionary_encode()
+        self._fields = [reader.field(written) for written in encoded.dictionary.to_pylist()]
+        key, value, made, odd = zip(*self._fields, strict=True) if self._fields else ((), (), (), ())
+        self._names = list(reader.keys)
+        self._key = np.array(key, np.int16 if len(self._names) < 1 << 15 else np.int32)  # 16 bits sort fastest
+        self._value, self._json = pa.array(value, pa.string()), pa.array(made, pa.string())
+        self._odd = np.array(odd, bool)
+        # Field number f of record r is self._fields[self._code[self._start[r] + f]].
+        self._code, self._start = encoded.indices.to_numpy(), split.offsets.to_numpy()
+        self._without_repeats()
+
+    def json(self) -> pa.StringArray:
+        """(variants,) INFO as JSON objects with keys in file order; null where nothing is in it."""
+        code, start = _kept(self._code, self._start, (pc.binary_length(self._json).to_numpy() > 0)[self._code])
+        parts = pa.ListArray.from_arrays(pa.array(start), self._json.take(pa.array(code)))
+        made = pc.binary_join_element_wise("{", pc.binary_join(parts, ","), "}", "")
+        single = np.bincount(self._record[self.alts == 1], minlength=len(start) - 1) > 0
+        if odd := int(np.repeat(single, np.diff(self._start))[self._odd[self._code]].sum()):
+            self._reader.warnings[COUNT_MISMATCH] += odd
+        several = np.flatnonzero(self.alts > 1)
+        rows = self._record.copy()
+        rows[several] = len(made) + np.arange(len(several))
+        of_several = pa.array([self._of_allele(row) for row in several.tolist()], pa.string())
+        made = pa.concat_arrays([made, of_several]).take(pa.array(rows))
+        return pc.if_else(pc.equal(made, "{}"), None, made)
+
+    def texts(self, key: str) -> pa.StringArray:
+        """(variants,) the value of a key as it is written, with commas for several ALTs; null where a record has none."""
+        records = np.full(len(self._start) - 1, -1, np.int32)
+        number = self._reader.keys.get(key)
+        if number is not None:
+            order, in_order, record = self._by_key()
+            lo, hi = np.searchsorted(in_order, [number, number + 1])
+            records[record[order[lo:hi]]] = self._code[order[lo:hi]]
+        rows = records[self._record]
+        return self._value.take(pa.array(rows, mask=rows < 0))
+
+    def _by_key(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places of the fields in the order of their keys, those keys, and the record at each place."""
+        if not hasattr(self, "_ordered"):
+            keys = self._key[self._code]
+            order = np.argsort(keys, kind="stable")
+            record = np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
+            self._ordered = order, keys[order], record
+        return self._ordered
+
+    def _of_allele(self, row: int) -> str:
+        record, allele, alts = int(self._record[row]), int(self.allele[row]), int(self.alts[row])
+        parts = []
+        for code in self._code[self._start[record] : self._start[record + 1]].tolist():
+            field = self._fields[code]
+            if field.json and field.value is not None:
+                made, fits = self._reader.of_allele(self._names[field.key], field.value, allele, alts)
+                self._reader.warnings[COUNT_MISMATCH] += not fits
+                parts.append(made)
+            elif field.json:
+                parts.append(field.json)
+        return f"{{{','.join(parts)}}}"
+
+    def _without_repeats(self) -> None:
+        """Takes out the second of two equal keys of a record."""
+        record = np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
+        fields = record * len(self._names) + self._key[self._code]
+        if len(pc.unique(pa.array(fields))) == len(fields):
+            return
+        first = np.zeros(len(fields), bool)
+        first[np.unique(fields, return_index=True)[1]] = True
+        self._reader.warnings[REPEATED_KEY] += int((~first & (self._key[self._code] > 0)).sum())
+        self._code, self._start = _kept(self._code, self._start, first)
+
+
+def _kept(code: np.ndarray, start: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fields without those that are not kept: their codes, and where each record begins."""
+    before = np.concatenate([np.zeros(1, start.dtype), np.cumsum(kept, dtype=start.dtype)])
+    return code[kept], before[start]
+
+
+def _kind(field: InfoField) -> _Kind:
+    return _Kind(field.number, number if field.type in ("Integer", "Float") else text)
+
+
+_UNDECLARED = _Kind("1", text)

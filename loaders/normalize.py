@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from loaders.info import fields
 from store.allele import left_align, trim
 from store.assembly import NAMES, Assembly, chrom_code
 from store.reference import Reference
@@ -45,19 +46,25 @@ class Rejected(Exception):
         self.detail = detail
 
 
-@dataclass(slots=True)
 class Record:
-    """One record as it stands in the file. `pos` is 1-based; `info` is in file order, None for a key without a value."""
+    """One record as it stands in the file; `pos` is 1-based."""
 
-    line: int
-    chrom: str
-    pos: int
-    id: str
-    ref: str
-    alts: list[str]
-    qual: str
-    filter: str
-    info: dict[str, str | None]
+    __slots__ = ("_info", "_info_text", "alts", "chrom", "filter", "id", "line", "pos", "qual", "ref")
+
+    def __init__(
+        self, line: int, chrom: str, pos: int, id: str, ref: str, alts: list[str], qual: str, filter: str, info: str
+    ) -> None:
+        self.line, self.chrom, self.pos, self.id, self.ref, self.alts = line, chrom, pos, id, ref, alts
+        self.qual, self.filter = qual, filter
+        self._info_text = info
+        self._info: dict[str, str | None] | None = None
+
+    @property
+    def info(self) -> dict[str, str | None]:
+        """INFO in file order, None for a key without a value; read when it is first asked for."""
+        if self._info is None:
+            self._info = fields(self._info_text)
+        return self._info
 
 
 @dataclass

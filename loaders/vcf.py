@@ -27,7 +27,7 @@ from loaders.source import Block
 from store.copy import ROW, Chunk, Reject
 from store.variant_key import encode
 
-EXTRACTORS: tuple[type[Extractor], ...] = (Frequencies, ClinVar, Consequences)
+EXTRACTORS: tuple[type[Extractor], ...] = (ClinVar, Consequences)
 
 SCHEMA = {
     "variant": pa.schema(
@@ -50,10 +50,11 @@ SCHEMA = {
 }
 """Columns without load_id and `_row`; those of the other tables stand with their extractors."""
 
-TABLES = (*SCHEMA, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
+TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
 
 CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 50_000))
-CHUNK_BYTES = 16 << 20  # of text; gnomAD and CSQ records have tens of kB each
+CHUNK_BYTES = 16 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
+_CHUNK_FREQUENCIES = 2_000_000
 
 NOT_FINITE = "QUAL that is not finite, left out"
 _RSID = re.compile(r"rs([0-9]{1,18})")
@@ -70,7 +71,7 @@ def read(
     `header` is the file's own, or with the keys of the other files of the load added. With `populations`, and at the
     beginning of the file, the first chunk names the populations of its frequencies. Raises InputError.
     """
-    batch = _Batch(header, normalizer, [e for kind in EXTRACTORS if (e := kind.for_header(header))], populations and not after)
+    batch = _Batch(header, normalizer, populations and not after)
     _, blocks = open_vcf(path)
     for block in blocks:
         done = max(0, after + 1 - block.first)
@@ -83,21 +84,26 @@ def read(
 class _Batch:
     """Rows of the tables, collected record by record."""
 
-    def __init__(self, header: VcfHeader, normalizer: Normalizer, extractors: Sequence[Extractor], populations: bool) -> None:
-        self._populations = populations
+    def __init__(self, header: VcfHeader, normalizer: Normalizer, populations: bool) -> None:
         self._normalizer = normalizer
-        self._extractors = extractors
-        self._info = InfoReader(header, frozenset[str]().union(*(e.consumes for e in extractors)))
+        self._frequencies = Frequencies.for_header(header)
+        self._populations = populations
+        self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]
+        self._info = InfoReader(header, frozenset[str]().union(*(e.consumes for e in self._extractors)))
         rs = header.infos.get("RS")
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
         self._filters: dict[str, list[str] | None] = {".": None}
         self._warnings: Counter[str] = Counter()
+        self._most = CHUNK_ROWS
+        if self._frequencies:
+            self._most = max(1, min(CHUNK_ROWS, _CHUNK_FREQUENCIES // len(self._frequencies.populations)))
         self._clear()
 
     def _clear(self) -> None:
         self.records = self._bytes = 0
         self._rejects: list[Reject] = []
         self._skipped: Counter[str] = Counter()
+        self._infos: list[str] = []
         self._variants: list[tuple[int, int, str, str]] = []
         self._observed: list[tuple] = []
         self._rsids: list[tuple[int, int]] = []
@@ -114,14 +120,13 @@ class _Batch:
             except Rejected as why:
                 self._reject(number, why, columns)
             self.records += 1
-            self._bytes += len(columns[7]) if len(columns) > 7 else 0
-            if len(self._variants) >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
+            if len(self._variants) >= self._most or self._bytes >= CHUNK_BYTES:
                 yield self.take(block.position)
 
     def _add(self, line: int, columns: list[str]) -> None:
         if len(columns) < 8:
             raise Rejected(BAD_COLUMNS, f"{len(columns)} of at least 8")
-        chrom_text, pos_text, id_text, ref_text, alt_text, qual_text, filter_text, info_text = columns[:8]
+        chrom_text, pos_text, id_text, ref_text, alt_text, qual_text, filter_text, info = columns[:8]
         chrom, pos = self._normalizer.locus(chrom_text, pos_text)
         ref = ref_text.upper()
         self._normalizer.check_ref(chrom, pos, ref)
@@ -131,11 +136,7 @@ class _Batch:
         filters = self._filters[filter_text]
         ids = None if id_text == "." else id_text.split(";")
         alts = alt_text.split(",")
-        fields = self._info.fields(info_text, len(alts))
-        record = Record(
-            line, chrom_text, pos, id_text, ref_text, alts, qual_text, filter_text, {key: value for key, value, _ in fields}
-        )
-        rsids = self._rsids_of(ids, record)
+        record = None
         for allele, alt in enumerate(alts, 1):
             try:
                 normal = self._normal(chrom, pos, ref, alt.upper())
@@ -144,21 +145,24 @@ class _Batch:
                 continue
             if normal is None:
                 continue
-            as_written = normal == (pos, ref_text, alt_text)
+            if record is None:
+                record = Record(line, chrom_text, pos, id_text, ref_text, alts, qual_text, filter_text, info)
+                rsids = self._rsids_of(ids, record)
+                self._infos.append(info)
+                self._bytes += len(info)
             row = len(self._variants)
-            variant = (chrom, *normal)
-            info = self._info.object(fields, allele, len(alts))
+            as_written = normal == (pos, ref_text, alt_text)
             locus = None if as_written else f"{chrom_text}:{pos_text}:{ref_text}:{alt_text}"
-            self._variants.append(variant)
-            self._observed.append((ids, qual, filters, info, locus, allele, line))
+            self._variants.append((chrom, *normal))
+            self._observed.append((ids, qual, filters, locus, allele, line, len(self._infos) - 1, len(alts)))
             for rsid in rsids:
                 self._rsids.append((rsid, row))
             for extractor in self._extractors:
-                extractor.add(row, record, allele, variant)
+                extractor.add(row, record, allele, (chrom, *normal))
 
     def _normal(self, chrom: int, pos: int, ref: str, alt: str) -> tuple[int, str, str] | None:
-        if name := NOT_VARIANTS.get(alt):
-            self._skipped[name] += 1
+        if alt in NOT_VARIANTS:
+            self._skipped[NOT_VARIANTS[alt]] += 1
             return None
         return self._normalizer.normal(chrom, pos, ref, alt)
 
@@ -185,38 +189,37 @@ class _Batch:
     def take(self, position: int) -> Chunk:
         """The chunk of what was added since the last call; `position` is how far in the file that is."""
         tables = self._tables() if self._variants else {}
-        if self._populations and "population_frequency" in tables:
-            tables["frequency_population"] = self._population_names()
-            self._populations = False
-        warnings = self._warnings
-        for source in (self._normalizer, self._info, *self._extractors):
+        warnings, self._warnings = self._warnings, Counter()
+        for source in filter(None, (self._normalizer, self._info, self._frequencies, *self._extractors)):
             warnings += source.warnings
             source.warnings.clear()
-        self._warnings = Counter()
         chunk = Chunk(tables, self.records, self._rejects, position, self._end, self._skipped, warnings)
         self._clear()
         return chunk
 
     def _tables(self) -> dict[str, pa.RecordBatch]:
         chrom, pos, ref, alt = zip(*self._variants, strict=True)
+        ids, qual, filters, locus, allele, line, record, alts = zip(*self._observed, strict=True)
         key = encode(np.array(chrom), np.array(pos), ref, alt)
         row = np.arange(len(key), dtype=np.int32)
         rsid, carrier = np.array(self._rsids, np.int64).reshape(-1, 2).T
+        info = self._info.read(self._infos, np.array(record), np.array(allele), np.array(alts))
         tables = {
             "variant": _rows("variant", [key, chrom, pos, ref, alt], row),
-            "variant_record": _rows("variant_record", [key, *zip(*self._observed, strict=True)], row),
+            "variant_record": _rows("variant_record", [key, ids, qual, filters, info.json(), locus, allele, line], row),
             "rsid": _rows("rsid", [rsid, key[carrier]], carrier.astype(np.int32)),
         }
-        for extractor in self._extractors:
-            for table, rows in extractor.take().items():
-                tables[table] = rows.add_column(0, "variant_key", pa.array(key[rows.column(ROW).to_numpy()]))
+        extracted = {table: rows for e in self._extractors for table, rows in e.take().items()}
+        if self._frequencies:
+            extracted["population_frequency"] = self._frequencies.read(info)
+        for table, rows in extracted.items():
+            tables[table] = rows.add_column(0, "variant_key", pa.array(key[rows.column(ROW).to_numpy()]))
+        if self._frequencies and self._populations:
+            self._populations = False
+            names = self._frequencies.populations
+            columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
+            tables["frequency_population"] = pa.record_batch(columns, schema=SCHEMA["frequency_population"])
         return tables
-
-    def _population_names(self) -> pa.RecordBatch:
-        (frequencies,) = (e for e in self._extractors if isinstance(e, Frequencies))
-        names = frequencies.populations
-        columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
-        return pa.record_batch(columns, schema=SCHEMA["frequency_population"])
 
 
 def _rows(table: str, columns: Sequence, row: np.ndarray) -> pa.RecordBatch:

@@ -299,5 +299,8 @@ def _store_error(error: psycopg.Error | asyncpg.PostgresError) -> StoreError:
 
 
 def _connection_lost(error: Exception) -> StoreError:
+    if not os.environ.get("VKG_DATABASE_URL") and embedded.ran_out_of_disk():
+        kind, what, remedy = _STATES["53100"]
+        return kind(f"{what}, so it stopped", remedy)
     kind, what, remedy = _STATES["08"]
     return kind(f"{what}: {' '.join(str(error).split())}", remedy)

@@ -123,6 +123,11 @@ def stop() -> bool:
     return True
 
 
+def ran_out_of_disk() -> bool:
+    """Whether the last lines of the server's log complain of a full disk: the reason when a connection breaks off while its log cannot grow."""
+    return "No space left on device" in _tail(_Place(home()).log)
+
+
 def status() -> Status:
     """Tell about the server without touching it.
 

@@ -6,37 +6,43 @@ import math
 from pathlib import Path
 
 import cyvcf2
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from loaders.frequencies import Frequencies
 from loaders.header import VcfHeader, open_vcf
-from loaders.normalize import Normalizer, Record
+from loaders.info import InfoReader
+from loaders.normalize import Normalizer
 from loaders.vcf import read
 from store.assembly import GRCH37, GRCH38
 
 
-def extractor(keys: str) -> Frequencies | None:
-    """The extractor for INFO keys given as `KEY` or `KEY:Number`, floats if AF is in their name."""
+def header(keys: str) -> VcfHeader:
+    """A header with INFO keys given as `KEY` or `KEY:Number`, floats if AF is in their name."""
     lines = []
     for key in keys.split():
         name, _, number = key.partition(":")
         lines.append(f'##INFO=<ID={name},Number={number or "A"},Type={"Float" if "AF" in name else "Integer"},Description="">')
-    return Frequencies.for_header(VcfHeader.parse([*lines, "#CHROM"]))
+    return VcfHeader.parse([*lines, "#CHROM"])
+
+
+def extractor(keys: str) -> Frequencies | None:
+    return Frequencies.for_header(header(keys))
 
 
 def rows(keys: str, *records: str) -> tuple[list[dict], Frequencies]:
     """The rows of records `ALTS INFO`."""
     made = extractor(keys)
     assert made is not None
-    row = 0
-    for alts, text in map(str.split, records):
-        info = {key: value if equals else None for key, equals, value in (part.partition("=") for part in text.split(";"))}
-        record = Record(1, "1", 100, ".", "C", alts.split(","), ".", ".", info)
-        for allele, alt in enumerate(record.alts, 1):
-            made.add(row, record, allele, (1, 100, "C", alt))
-            row += 1
-    return made.take()["population_frequency"].to_pylist(), made
+    alts = [len(text.split(",")) for text, _ in map(str.split, records)]
+    info = InfoReader(header(keys)).read(
+        [text for _, text in map(str.split, records)],
+        np.repeat(np.arange(len(records)), alts),
+        np.array([allele for n in alts for allele in range(1, n + 1)]),
+        np.repeat(alts, alts),
+    )
+    return made.read(info).to_pylist(), made
 
 
 @pytest.mark.parametrize(
@@ -109,10 +115,9 @@ def test_what_is_not_a_count_or_a_frequency_is_null_and_counted() -> None:
     assert made.warnings == {"AC that is not a count": 1, "AN that is not a count": 1, "AF that is not a frequency": 2}
 
 
-def test_rows_are_given_once_and_a_record_that_says_nothing_has_none() -> None:
-    found, made = rows("AF", "T AF=0.5", "T DP=3", "T AF=0.25")
+def test_a_record_that_says_nothing_has_no_row() -> None:
+    found, _ = rows("AF", "T AF=0.5", "T DP=3", "T AF=0.25")
     assert [r["_row"] for r in found] == [0, 2]
-    assert made.take()["population_frequency"].num_rows == 0
 
 
 @pytest.mark.requires_real
