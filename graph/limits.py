@@ -33,6 +33,8 @@ TOKENS = 5_000
 DEPTH = 16
 ALIASES = 100
 DIRECTIVES = 50
+FIELDS = 10_000
+"""Selections met, fragments opened each time they are spread: bounds the measuring itself."""
 COST = 100_000
 SECONDS = 15.0
 LIST_SIZE = 10
@@ -47,6 +49,7 @@ class Measure:
     depth: int = 0
     aliases: int = 0
     directives: int = 0
+    fields: int = 0
     cost: int = 0
 
 
@@ -64,6 +67,8 @@ def _selections(
     variables: dict[str, Any], parents: int, depth: int, found: Measure,
 ) -> None:  # fmt: skip
     for node in selections.selections:
+        found.fields += 1
+        _check("FIELDS", "fields", found.fields, FIELDS)
         found.directives += len(node.directives or ())
         _check("DIRECTIVES", "directives", found.directives, DIRECTIVES)
         if isinstance(node, FragmentSpreadNode):
@@ -123,6 +128,7 @@ def _check(code: str, what: str, value: int, limit: int) -> None:
         hint = {
             "COST": "Ask for smaller pages or fewer levels, or in several requests.",
             "DEPTH": "Ask for fewer levels.",
+            "FIELDS": "Ask for fewer fields, and spread each fragment once.",
             "ALIASES": "Use lists (ids:, inputs:) instead of one alias for each object.",
             "DIRECTIVES": "Use fewer directives.",
         }[code]
