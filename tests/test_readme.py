@@ -1,0 +1,68 @@
+"""What the README promises: its first query has the answer that it shows, and its commands exist as written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from graph.app import application
+from graph.commands import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"VKG_DATABASE_URL": url}
+    return subprocess.run([sys.executable, "-m", "vkg", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+async def test_the_first_query_has_the_answer_that_the_readme_shows(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = _vkg(store_url, "demo", "--no-serve")
+    assert loaded.returncode == 0, loaded.stderr
+    curl = shlex.split(re.search(r"^curl .*$", README, re.MULTILINE)[0])  # type: ignore[index]
+    shown = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])  # type: ignore[index]
+    graphql = re.search(r"```graphql\n(.*?)```", README, re.DOTALL)[1]  # type: ignore[index]
+
+    monkeypatch.setenv("VKG_DATABASE_URL", store_url)
+    app = application(settings())
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        first = await client.post(curl[1], content=curl[curl.index("--json") + 1], headers={"content-type": "application/json"})
+        second = await client.post("/graphql", json={"query": graphql})
+
+    assert first.json() == shown
+    gene = second.json()["data"]["gene"]
+    assert gene["symbol"] == "SIRPA"
+    assert len(gene["variants"]["nodes"]) == min(3, gene["variants"]["totalCount"]) > 0
+
+
+def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
+    assert _vkg(store_url, "demo", "--no-serve").returncode == 0
+    again = _vkg(store_url, "demo", "--no-serve")
+    assert again.returncode == 0
+    assert again.stdout.count("is loaded already") == 2
+
+
+def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+    found = set(re.findall(r"\bvkg ((?:load |query |release )?[a-z]+)([^`\n#]*)", text))
+    assert {command for command, _ in found} >= {"init", "serve", "load vcf", "load genes", "load scores", "query variants", "doctor", "release create"}
+    help_of: dict[str, str] = {}
+    for command, rest in sorted(found):
+        if command not in help_of:
+            shown = subprocess.run(
+                [sys.executable, "-m", "vkg", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}
+            )
+            assert shown.returncode == 0, f"vkg {command}: {shown.stderr}"
+            help_of[command] = shown.stdout
+        for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", rest):
+            assert option in help_of[command], f"vkg {command} {option}"
