@@ -1,9 +1,9 @@
-"""A store of synthetic variants, as dense and as annotated as real ones, for benchmarks and for the test of plans.
+"""A store of synthetic variants, as dense and as clinical as real ones, for benchmarks and for the test of plans.
 
 Comes in: a database with the migrations applied and nothing loaded. Goes out: four published loads. Variants lie one
 per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
-stores of one size are the same. Loads: `callset` has 70 % of the variants with frequencies, `annotated` has 50 % with
-consequences and classifications (so a fifth is in both), `scores` has a number for half of all, `genes` has 20,000.
+stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, `clinical`
+has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all, `genes` has 20,000.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def _draw(seed: int, key: str = "v.variant_key") -> str:
     return _DRAW.format(key=key, seed=seed)
 
 
-_AF = f"round((power({_draw(2)}, 4) / 2)::numeric, 4)"
-_CALLSET, _ANNOTATED = f"{_draw(1)} < 0.7", f"{_draw(1)} >= 0.5"
+_AF = f"greatest(0.0002, round((power({_draw(2)}, 12) / 2)::numeric, 4))"  # two thirds below 0.5 %, as in 1000 Genomes
+_CALLSET, _CLINICAL = f"{_draw(1)} < 0.7", f"{_draw(1)} >= 0.5"
 _GENE_SPACING = 155_000
 _IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom * 100000 + v.pos / ' + str(_GENE_SPACING))}"
 _GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
@@ -45,14 +45,14 @@ _TABLES = {
     "variant_record": f"""SELECT v.variant_key, l.load_id, CASE WHEN {_draw(3)} < 0.8 THEN ARRAY['rs' || {_RS}] END, 20 + 1000 * {_draw(4)},
         CASE WHEN {_draw(5)} < 0.95 THEN '{{PASS}}'::text[] ELSE '{{LowQual}}'::text[] END,
         ('{{"AC":' || round({_AF} * 5008) || ',"AF":' || {_AF} || ',"AN":5008,"DP":' || round(100 + 9000 * {_draw(6)}) || '}}')::json,
-        NULL, 1, row_number() OVER () FROM variant v JOIN (VALUES (%(callset)s, true), (%(annotated)s, false)) l (load_id, callset)
-        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_ANNOTATED} END""",
-    "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(annotated)s, false)) l (load_id, callset)
-        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_ANNOTATED} END WHERE {_draw(3)} < 0.8""",
+        NULL, 1, row_number() OVER () FROM variant v JOIN (VALUES (%(callset)s, true), (%(clinical)s, false)) l (load_id, callset)
+        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_CLINICAL} END""",
+    "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(clinical)s, false)) l (load_id, callset)
+        ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_CLINICAL} END WHERE {_draw(3)} < 0.8""",
     "population_frequency": f"""SELECT v.variant_key, %(callset)s, ARRAY[round({_AF} * 5008)::int, NULL, NULL], ARRAY[5008, NULL, NULL],
         ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL
         FROM variant v WHERE {_CALLSET}""",
-    "transcript_consequence": f"""SELECT v.variant_key, %(annotated)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
+    "transcript_consequence": f"""SELECT v.variant_key, %(callset)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
         CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
         'ENST' || lpad((v.chrom * 1000000 + v.pos / {_GENE_SPACING} * 2 + n)::text, 11, '0') || '.1', 'protein_coding', n = 0,
         NULL, CASE WHEN impact <= 3 THEN 'ENST' || v.chrom || '.1:c.' || v.pos || 'A>C' END, CASE WHEN impact <= 2 THEN 'ENSP' || v.chrom || '.1:p.A' || v.pos || 'C' END,
@@ -61,11 +61,11 @@ _TABLES = {
         CROSS JOIN LATERAL (SELECT CASE WHEN x < 0.006 THEN 1 WHEN x < 0.056 THEN 2 WHEN x < 0.156 THEN 3 ELSE 4 END AS impact) i
         CROSS JOIN LATERAL (SELECT (ARRAY[3, 11, 18, 32])[impact] AS severity,
             ARRAY[(ARRAY['stop_gained', 'missense_variant', 'synonymous_variant', 'intron_variant'])[impact]] AS terms) c
-        WHERE {_ANNOTATED} AND {_draw(9)} < 0.3""",
-    "clinical_significance": f"""SELECT v.variant_key, %(annotated)s, 0, 'GERMLINE', ARRAY[class], initcap(replace(class, '_', ' ')), (v.pos)::text,
+        WHERE {_CALLSET} AND {_draw(9)} < 0.214""",
+    "clinical_significance": f"""SELECT v.variant_key, %(clinical)s, 0, 'GERMLINE', ARRAY[class], initcap(replace(class, '_', ' ')), (v.pos)::text,
         NULL, 'criteria provided, single submitter', 1, '{{not provided}}', NULL, NULL, NULL, NULL, NULL
         FROM variant v CROSS JOIN LATERAL (SELECT (ARRAY['PATHOGENIC', 'LIKELY_PATHOGENIC', 'UNCERTAIN_SIGNIFICANCE', 'LIKELY_BENIGN', 'BENIGN'])
-            [1 + floor(5 * {_draw(11)})] AS class) c WHERE {_ANNOTATED} AND {_draw(12)} < 0.02""",
+            [1 + floor(5 * {_draw(11)})] AS class) c WHERE {_CLINICAL} AND {_draw(12)} < 0.02""",
     "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
         v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
@@ -85,19 +85,22 @@ def fill(url: str, variants: int) -> None:
         initialise(conn, GRCH37)
         loads = {
             name: begin(conn, dataset=name, kind=kind, version="1", files=[], options={})
-            for name, kind in (("callset", "variants"), ("annotated", "variants"), ("genes", "genes"), ("scores", "scores"))
+            for name, kind in (("callset", "variants"), ("clinical", "variants"), ("genes", "genes"), ("scores", "scores"))
         }
         values = {name: load.load_id for name, load in loads.items()} | {"lengths": list(GRCH37.lengths)}
-        conn.execute("INSERT INTO frequency_population SELECT %(callset)s, n, (ARRAY['ALL', 'EUR', 'AFR'])[n] FROM generate_series(1, 3) n", values)
+        conn.execute(
+            "INSERT INTO frequency_population SELECT %(callset)s, n, (ARRAY['ALL', 'EUR', 'AFR'])[n] FROM generate_series(1, 3) n", values
+        )
         conn.execute("INSERT INTO score VALUES (%(scores)s, 0, 'CADD_PHRED', 'Synthetic.')", values)
         _variants(conn, variants)
-        conn.execute("VACUUM ANALYZE variant")
+        conn.execute("ANALYZE variant")
         _write(url, "gene", values)
         with ThreadPoolExecutor(2) as pool:
             counts = dict(pool.map(lambda table: _write(url, table, values), [t for t in _TABLES if t != "gene"]))
         loads["callset"].counts["variant_record"] = counts["variant_record"]
         for load in loads.values():
             load.finish()
+        conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
         conn.execute("ANALYZE load, dataset, release, score, frequency_population")
 
 
@@ -127,9 +130,10 @@ def _write(url: str, table: str, values: dict) -> tuple[str, int]:
         columns = ", ".join(
             row[0]
             for row in conn.execute(
-                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' ORDER BY attnum", (table,)
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' ORDER BY attnum",
+                (table,),
             )
         )
         rows = conn.execute(f"INSERT INTO {table} ({columns}) {_TABLES[table]}", values).rowcount
-        conn.execute(f"VACUUM ANALYZE {table}")
+        conn.execute(f"ANALYZE {table}")
         return table, rows

@@ -28,11 +28,12 @@ from starlette.routing import Route
 
 from store.assembly import Assembly
 from store.database import open_pool
+from store.errors import StoreError
 from store.reference import Reference
 
 from . import limits
 from .context import Context, View
-from .errors import UserError
+from .errors import UserError, explain
 from .execution import Answer, Executor
 from .releases import Releases
 from .schema import build, sdl
@@ -45,6 +46,8 @@ _CORS: dict[str, Any] = {
     "expose_headers": ["vkg-release"],
 }
 GRAPHQL_JSON = "application/graphql-response+json"
+STATUS = {"BODY_TOO_LARGE": 413, "UNSUPPORTED_MEDIA_TYPE": 415, "INTERNAL": 500, "STORE_UNAVAILABLE": 503, "TIMEOUT": 504}
+"""HTTP status by code of what is wrong with a request as a whole; 400 for all others."""
 POOL_SIZE = 10
 
 
@@ -100,10 +103,10 @@ def application(settings: Settings) -> Starlette:
         try:
             operations, batch = await _read(request)
             view = await _view(request, request.app.state.releases)
-        except UserError as error:
-            body = {"errors": [{"message": str(error), "extensions": error.extensions()}]}
-            status = {"BODY_TOO_LARGE": 413, "UNSUPPORTED_MEDIA_TYPE": 415}.get(error.code, 400)
-            return Response(orjson.dumps(body), status, media_type=media)
+        except (UserError, StoreError, OSError) as error:
+            shown = error if isinstance(error, UserError) else explain(error, "before execution")
+            body = {"errors": [{"message": str(shown), "extensions": shown.extensions()}]}
+            return Response(orjson.dumps(body), STATUS.get(shown.code, 400), media_type=media)
         answers = [await answer(request, view, operation) for operation in operations]
         status = 400 if not batch and answers[0].refused and media == GRAPHQL_JSON else 200
         content = orjson.dumps([a.body for a in answers] if batch else answers[0].body)

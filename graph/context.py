@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from store.assembly import Assembly
+from store.database import wrap_errors
 from store.read import Statement
 
 from .errors import UserError
@@ -39,14 +40,14 @@ class Context:
     _views: dict[int, View] = field(default_factory=dict)
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
-        """Runs one statement."""
-        self.statements += 1
-        return await self.pool.fetch(statement.text, *statement.bind(values))
+        """Runs one statement. Raises StoreError."""
+        return await self.query(statement.text, *statement.bind(values))
 
     async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Runs one whole statement of store/sql."""
+        """Runs one whole statement of store/sql. Raises StoreError."""
         self.statements += 1
-        return await self.pool.fetch(sql, *values)
+        with wrap_errors():
+            return await self.pool.fetch(sql, *values)
 
     async def view_of(self, release_id: int) -> View:
         """The view of the release that a cursor carries. Loads that were unloaded since are not in it."""

@@ -20,7 +20,7 @@ _DIGEST = 6
 def encode_cursor(release_id: int, link: str, order: str, values: Iterable[Any]) -> str:
     """The cursor of a row: the values of the order's columns."""
     payload = orjson.dumps([release_id, f"{link}/{order}", *values])
-    return base64.urlsafe_b64encode(_digest(payload) + payload).rstrip(b"=").decode()
+    return _text(_digest(payload) + payload)
 
 
 def decode_cursor(cursor: str, link: str, order: str, columns: Order) -> tuple[int, list[Any]]:
@@ -28,7 +28,7 @@ def decode_cursor(cursor: str, link: str, order: str, columns: Order) -> tuple[i
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         digest, payload = raw[:_DIGEST], raw[_DIGEST:]
-        if digest != _digest(payload):
+        if digest != _digest(payload) or cursor != _text(raw):
             raise ValueError
         release_id, name, *values = orjson.loads(payload)
     except (ValueError, TypeError, binascii.Error):
@@ -36,6 +36,10 @@ def decode_cursor(cursor: str, link: str, order: str, columns: Order) -> tuple[i
     if name != f"{link}/{order}" or len(values) != len(columns.columns):
         raise UserError("BAD_CURSOR", "The cursor is of another list.", value=cursor[:80], hint="A cursor goes on where it came from, in the same order.")
     return release_id, values
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _digest(payload: bytes) -> bytes:

@@ -24,14 +24,18 @@ from graphql import (
     validate,
 )
 from graphql.execution.values import get_variable_values
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
 
 from . import limits
+from .columns import ColumnExecutor
 from .context import Context
 from .errors import UserError, present
 
 CACHED_DOCUMENTS = 512
 LONGEST_CACHED = 20_000
 """Documents longer than this (characters) are not kept."""
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = limits.COMPARISONS
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,15 @@ class Executor:
             if isinstance(values, list):
                 return _refused(values)
             ctx.cost = limits.measure(self.schema, operation, document.fragments, values.coerced).cost
+        except RecursionError as error:
+            return _refused([present(GraphQLError("", original_error=error))])
         except UserError as error:
             return _refused([GraphQLError(str(error), extensions=error.extensions())])
         except GraphQLSyntaxError as error:
             return _refused([error])
         try:
             async with asyncio.timeout(seconds):
-                result = execute(self.schema, document.node, None, ctx, variables, operation_name)
+                result = execute(self.schema, document.node, None, ctx, variables, operation_name, executor_class=ColumnExecutor)
                 if not isinstance(result, ExecutionResult):
                     result = await result
         except TimeoutError as error:
@@ -87,7 +93,7 @@ class Executor:
         return Answer(body, False)
 
     def document(self, query: str) -> Document:
-        """The parsed and validated document. Raises GraphQLSyntaxError, and UserError where it is too long or nested."""
+        """The parsed and validated document. Raises GraphQLSyntaxError, RecursionError, and UserError where it is too long or repetitive."""
         found = self._documents.get(query)
         if found is not None:
             self._documents.move_to_end(query)
@@ -95,12 +101,14 @@ class Executor:
         try:
             node = parse(query, max_tokens=limits.TOKENS)
             errors = validate(self.schema, node, max_errors=limits.ERRORS)
-        except RecursionError:
-            raise UserError("TOO_DEEP", "The document is nested too deeply to be read.", hint=f"Operations have at most {limits.DEPTH} levels.") from None
         except GraphQLSyntaxError as error:
             if "token" in error.message.lower() and str(limits.TOKENS) in error.message:
                 raise UserError("TOO_MANY_TOKENS", f"The document has more than {limits.TOKENS:,} tokens.", hint="Send values as variables, or several requests.") from None
+            if "nested too deeply" in error.message:
+                raise RecursionError from None
             raise
+        if any(isinstance(e, ValidationAbortedError) for e in errors) and len(errors) < limits.ERRORS:
+            raise UserError("TOO_COMPLEX", "The document repeats so many fields that comparing them takes too long.", hint="Name each field once.")
         operations = {d.name.value if d.name else None: d for d in node.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         found = Document(node, operations, fragments, errors)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import strawberry
 
 from store.clinical import Clinical
 from store.consequence import TERMS, Impact
-from store.read import EVERYTHING, Filter, both, where
+from store.read import EVERYTHING, Filter, both, leaves, where
 
 from .errors import UserError
 from .link import define
@@ -19,6 +19,10 @@ from .link import define
 LARGEST_FILTERED_REGION = 5_000_000
 """Widest region, in bases, for a filter that no index answers."""
 
+MOST_CONDITIONS = 100
+"""Most conditions in one filter: each is a part of one statement."""
+
+T = TypeVar("T")
 _IMPACT_OF = {term: impact for impact, terms in TERMS.items() for term in terms}
 
 
@@ -112,9 +116,20 @@ class VariantFilter:
 
 
 def conditions(f: VariantFilter | None) -> Filter:
-    """The conditions of a filter. Raises UserError BAD_FILTER for an unknown term, an empty list or bounds the wrong way round."""
+    """The conditions of a filter.
+
+    Raises UserError BAD_FILTER for an unknown term, an empty list, bounds the wrong way round, or too many conditions.
+    """
     if f is None:
         return EVERYTHING
+    found = _conditions(f)
+    if (count := sum(1 for _ in leaves(found))) > MOST_CONDITIONS:
+        hint = "Conditions that take lists (rsid, consequence ...) are one for the whole list."
+        raise UserError("BAD_FILTER", f"The filter has {count:,} conditions; the most is {MOST_CONDITIONS}.", value=count, hint=hint)
+    return found
+
+
+def _conditions(f: VariantFilter) -> Filter:
     parts: list[Filter] = [where(type=_values(f.type, "type"), qual=_bounds(f.qual, "qual") if f.qual else None)]
     parts.append(where(filter=_listed(f.filter, "filter"), dataset=_listed(f.dataset, "dataset"), rsid=_rsids(f.rsid)))
     if (impacts := _values(f.impact, "impact")) is not None:
@@ -129,11 +144,11 @@ def conditions(f: VariantFilter | None) -> Filter:
     for score in f.score or ():
         parts.append(("and", (("score", _bounds(score, "score") | {"name": score.name}),)))
     parts.extend(_info(info) for info in f.info or ())
-    parts.extend(conditions(inner) for inner in f.and_ or ())
-    if f.or_ is not None:
-        parts.append(("or", tuple(conditions(inner) for inner in f.or_)))
+    parts.extend(_conditions(inner) for inner in f.and_ or ())
+    if (alternatives := _listed(f.or_, "or")) is not None:
+        parts.append(("or", tuple(_conditions(inner) for inner in alternatives)))
     if f.not_ is not None:
-        parts.append(("not", conditions(f.not_)))
+        parts.append(("not", _conditions(f.not_)))
     return both(*parts)
 
 
@@ -141,7 +156,7 @@ def _info(info: InfoFilter) -> Filter:
     if info.equals is not None:
         if info.min is not None or info.max is not None:
             raise UserError("BAD_FILTER", f"info {info.key}: equals and bounds exclude each other.", hint="Write two info conditions.")
-        return ("and", (("info_text", {"key": info.key, "equals": info.equals}),))
+        return ("and", (("info_text", {"key": info.key, "equals": _listed(info.equals, f"info {info.key}")}),))
     if info.min is None and info.max is None:
         return ("and", (("info_key", {"key": info.key}),))
     return ("and", (("info_number", _bounds(info, "info") | {"key": info.key}),))
@@ -158,7 +173,7 @@ def _values(members: Sequence[Enum] | None, name: str) -> list[str] | None:
     return _listed(None if members is None else [m.name for m in members], name)
 
 
-def _listed(values: list[str] | None, name: str) -> list[str] | None:
+def _listed(values: list[T] | None, name: str) -> list[T] | None:
     if values is not None and not values:
         raise UserError("BAD_FILTER", f"{name}: an empty list matches nothing.", hint="Leave the condition out, or name at least one value.")
     return values
@@ -168,7 +183,7 @@ def _rsids(values: list[str] | None) -> list[int] | None:
     out = []
     for value in _listed(values, "rsid") or ():
         digits = value.lower().removeprefix("rs")
-        if not value.lower().startswith("rs") or not digits.isdigit() or len(digits) > 15:
+        if not value.lower().startswith("rs") or not (digits.isascii() and digits.isdigit()) or len(digits) > 15:
             raise UserError("BAD_FILTER", f"rsid: {value!r} is not an rsID.", value=value, hint="Write rs and a number.")
         out.append(int(digits))
     return out or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from store.variant import VARIANT
 from .context import Context
 from .errors import UserError
 from .filters import VariantFilter, conditions
-from .link import Ask, Connection, Edge, define, entity, leaf, link
+from .link import Ask, Connection, Edge, define, entity, leaf, link, made_of
 from .node import Node
 
 if TYPE_CHECKING:
@@ -113,6 +114,13 @@ class Transcript(Node):
     canonical: bool = leaf("True where the annotation tags it as Ensembl canonical.")
     mane: Mane | None = leaf("Place in the MANE set.")
     protein_id: str | None = leaf("Protein identifier.")
+
+    @made_of("exon_starts", "exon_ends", "strand")
+    def exons(self) -> list[Exon]:
+        """Its exons, in its own direction."""
+        spans = list(zip(self.exon_starts, self.exon_ends, strict=True))
+        ordered = reversed(spans) if typing.cast(str, self.strand) == "REVERSE" else spans  # a row holds the name of an enum's member
+        return [Exon(number=number, start=start, end=end) for number, (start, end) in enumerate(ordered, 1)]
 
     @link(GENE, by="pk", on="gene_id")
     def gene(ctx: Context) -> Gene | None:

@@ -13,6 +13,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLList,
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -22,6 +23,7 @@ from graphql import (
     SelectionSetNode,
     VariableNode,
     get_named_type,
+    get_nullable_type,
 )
 
 from .errors import UserError
@@ -35,6 +37,8 @@ ALIASES = 100
 DIRECTIVES = 50
 FIELDS = 10_000
 """Selections met, fragments opened each time they are spread: bounds the measuring itself."""
+COMPARISONS = 50_000
+"""What validation may spend on comparing fields of one name: a tenth of a second; realistic documents need far less."""
 COST = 100_000
 SECONDS = 15.0
 LIST_SIZE = 10
@@ -73,20 +77,22 @@ def _selections(
         _check("DIRECTIVES", "directives", found.directives, DIRECTIVES)
         if isinstance(node, FragmentSpreadNode):
             fragment = fragments[node.name.value]
-            _selections(schema, schema.get_type(fragment.type_condition.name.value), fragment.selection_set, fragments, variables, parents, depth, found)
+            kind = schema.get_type(fragment.type_condition.name.value) if parent is not None else None
+            _selections(schema, kind, fragment.selection_set, fragments, variables, parents, depth, found)
         elif isinstance(node, InlineFragmentNode):
-            kind = schema.get_type(node.type_condition.name.value) if node.type_condition else parent
+            kind = schema.get_type(node.type_condition.name.value) if node.type_condition and parent is not None else parent
             _selections(schema, kind, node.selection_set, fragments, variables, parents, depth, found)
         elif isinstance(node, FieldNode):
             found.aliases += node.alias is not None
             _check("ALIASES", "aliases", found.aliases, ALIASES)
             found.depth = max(found.depth, depth)
             _check("DEPTH", "levels of fields", depth, DEPTH)
-            if node.name.value.startswith("__"):
-                continue  # introspection has a depth rule of its own among the validation rules
-            field = parent.fields[node.name.value] if parent is not None else None
-            if field is None or node.selection_set is None:
+            if node.selection_set is None:
                 continue
+            if parent is None or node.name.value.startswith("__"):  # introspection reads no objects
+                _selections(schema, None, node.selection_set, fragments, variables, parents, depth + 1, found)
+                continue
+            field = parent.fields[node.name.value]
             size = _size(field, node, variables, parent)
             objects = parents * size
             if isinstance(get_named_type(field.type), GraphQLObjectType) and _is_page_part(parent, node):
@@ -103,7 +109,8 @@ def _is_page_part(parent: Any, node: FieldNode) -> bool:
 
 def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -> int:
     declared: Link | None = getattr(field.extensions.get("strawberry-definition"), "metadata", {}).get("link")
-    arguments = {a.name.value: _value(a.value, variables) for a in node.arguments or ()}
+    arguments = {name: argument.default_value for name, argument in field.args.items()}
+    arguments |= {a.name.value: _value(a.value, variables) for a in node.arguments or ()}
     if declared is not None and declared.shape == "page":
         asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
         return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
@@ -112,7 +119,9 @@ def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -
     for name in ("inputs", "ids"):
         if isinstance(given := arguments.get(name), list):
             return len(given)
-    return arguments["first"] if isinstance(arguments.get("first"), int) and arguments["first"] > 0 else 1
+    if isinstance(first := arguments.get("first"), int):
+        return max(first, 1)
+    return LIST_SIZE if isinstance(get_nullable_type(field.type), GraphQLList) else 1
 
 
 def _value(node: Any, variables: dict[str, Any]) -> Any:

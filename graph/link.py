@@ -8,10 +8,11 @@ all parents in one statement. `@computed` is the same for what is not one read: 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -40,6 +41,15 @@ E = TypeVar("E")
 def leaf(description: str, **options: Any) -> Any:
     """A field that is a column of the type's Read, under the same name."""
     return strawberry.field(description=description, **options)
+
+
+def made_of(*columns: str) -> Callable[[Callable[..., Any]], Any]:
+    """Declares a field that is a function of columns of its own row, without I/O."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return strawberry.field(function, description=inspect.getdoc(function), metadata={"made_of": columns})
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Link:
     by: str
     on: str | None
     order: str
-    ask: Callable[..., Ask | Awaitable[Ask]]
+    ask: Callable[..., Any]
     arguments: tuple[str, ...]
     returns: str
     access: Access = "open"
@@ -93,6 +103,11 @@ class Link:
         return "page" if "Connection[" in self.returns else "many" if self.returns.startswith("list[") else "one"
 
     @functools.cached_property
+    def looks_up(self) -> bool:
+        """True where the function reads something itself, to find out what to ask: it is async and gets the view to read in."""
+        return inspect.iscoroutinefunction(self.ask)
+
+    @functools.cached_property
     def types(self) -> tuple[type, type | None]:
         """The type of the rows, and that of their edges where these have fields of their own."""
         inner = self.returns.split("[", 1)[1][:-1] if "[" in self.returns else self.returns.removesuffix(" | None")
@@ -101,13 +116,15 @@ class Link:
 
     async def rows(self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]) -> Rows:
         """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
-        ask = await self._asked(ctx, arguments)
-        by, order = ask.by or self.by, self.order
-        values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}
-        after = False
+        order, cursor = self.order, None
         if window.cursor is not None:
             release, cursor = decode_cursor(window.cursor, self.name, order, self.read.orders[order])
             view = await ctx.view_of(release)
+        ask = await self._asked(ctx, view, arguments)
+        by = ask.by or self.by
+        values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}
+        after = False
+        if cursor is not None:
             if self.read.by[by].range:  # in genome order the cursor takes the place of the range's bound
                 if window.backward:
                     values["hi"] = min(values["hi"], cursor[0])
@@ -133,14 +150,18 @@ class Link:
 
     async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
-        ask = await self._asked(ctx, arguments)
+        ask = await self._asked(ctx, view, arguments)
         statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
         values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
         return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values)}
 
-    async def _asked(self, ctx: Context, arguments: dict[str, Any]) -> Ask:
-        ask = self.ask(ctx, **arguments)
-        return await ask if inspect.isawaitable(ask) else ask
+    async def _asked(self, ctx: Context, view: View, arguments: dict[str, Any]) -> Ask:
+        if not self.looks_up:
+            return self.ask(ctx, **arguments)
+        key = ("asked", self, view, _frozen(arguments))
+        if key not in ctx.loaders:  # a page and its count ask the same
+            ctx.loaders[key] = asyncio.ensure_future(self.ask(ctx, view, **arguments))
+        return await ctx.loaders[key]
 
     def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
         per_parent = self.read.by[by].anchor is not None
@@ -287,7 +308,7 @@ def link(read: Read, *, by: str, on: str | None = None, order: str | None = None
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        parameters = list(inspect.signature(function).parameters.values())[1:]
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
         declared = Link(
             function.__qualname__, read, by, on, order or next(iter(read.orders)), function, tuple(p.name for p in parameters),
             function.__annotations__["return"], access,
@@ -315,8 +336,9 @@ def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        parameters = list(inspect.signature(function).parameters.values())[3:]
-        many = function.__annotations__["return"].startswith("list[")
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        returns = function.__annotations__["return"]
+        many, gaps = returns.startswith("list["), returns.endswith("| None]")
 
         async def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
             ctx: Context = info.context
@@ -334,7 +356,9 @@ def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
             for item in items:
                 if item is not None and not isinstance(item, str | int | float):
                     item._view = view
-            return [i for i in items if i is not None] if many else next(iter(items), None)
+            if not many:
+                return next(iter(items), None)
+            return items if gaps else [item for item in items if item is not None]
 
         return _field(resolver, function, parameters, None, {})
 
@@ -371,15 +395,19 @@ def _window(arguments: dict[str, Any]) -> Window:
         raise UserError("BAD_PAGE", "first goes with after, last with before.", hint="To go back from a cursor: last and before.")
     backward = last is not None or before is not None
     size = (last if backward else first) if (last if backward else first) is not None else DEFAULT_FIRST
-    which = "last" if backward else "first"
+    return Window(checked_size(size, "last" if backward else "first"), before if backward else after, backward)
+
+
+def checked_size(size: int, argument: str) -> int:
+    """The size of a page, if it is one. Raises UserError PAGE_TOO_LARGE or BAD_PAGE."""
     if not 0 < size <= LARGEST_PAGE:
         raise UserError(
             "PAGE_TOO_LARGE" if size > 0 else "BAD_PAGE",
-            f"{which}: {size} is not between 1 and {LARGEST_PAGE:,}.",
+            f"{argument}: {size} is not between 1 and {LARGEST_PAGE:,}.",
             value=size,
-            hint=f"Ask for at most {LARGEST_PAGE:,} rows a page and follow pageInfo.",
+            hint=f"Ask for at most {LARGEST_PAGE:,} rows at once.",
         )
-    return Window(size, before if backward else after, backward)
+    return size
 
 
 def _field(resolver: Callable[..., Any], function: Callable[..., Any], parameters: list[inspect.Parameter], declared: Link | None, extra: dict[str, Any]) -> Any:
@@ -476,19 +504,18 @@ def _frozen(arguments: dict[str, Any]) -> str:
 
 
 @functools.lru_cache(512)
-def _columns_by_field(cls: type) -> dict[str, str]:
-    """The column behind each field of a type, by its GraphQL name: its own for a leaf, the parent's key for a link."""
-    out = {}
+def _columns_by_field(cls: type) -> dict[str, tuple[str, ...]]:
+    """The columns behind each field of a type, by its GraphQL name: its own for a leaf, the parent's key for a link, those
+    that a function of columns names in `made_of`."""
+    out: dict[str, tuple[str, ...]] = {}
     for f in cls.__strawberry_definition__.fields:  # type: ignore[attr-defined]
         declared = f.metadata.get("link")
         name = f.graphql_name or _camel(f.python_name)
         if declared is not None:
-            out[name] = declared.on
-        elif f.base_resolver is None:
-            out[name] = f.python_name
+            out[name] = (declared.on,) if declared.on else ()
         else:
-            out[name] = f.metadata.get("on")
-    return {name: column for name, column in out.items() if column}
+            out[name] = f.metadata.get("made_of", ()) if f.base_resolver else (f.python_name,)
+    return out
 
 
 def _camel(name: str) -> str:
@@ -499,14 +526,14 @@ def _camel(name: str) -> str:
 def _selected(ctx: Context, info: strawberry.Info, cls: type, edge_cls: type | None) -> tuple[str, ...]:
     """The columns that the field's selection may need, in the Read's order. Fragments count whatever their type."""
     nodes = info._raw_info.field_nodes
-    cache_key = ("columns", id(nodes[0]), cls)
+    cache_key = ("columns", tuple(map(id, nodes)), cls)
     if cache_key not in ctx.loaders:
         wanted: set[str] = set()
         read = entities[cls.__name__].identity.read
         fields = _columns_by_field(cls)
         edge_fields = _columns_by_field(edge_cls) if edge_cls else {}
         for name in _names_below([n.selection_set for n in nodes], info._raw_info.fragments, 4):
-            wanted.update(c for c in (fields.get(name), edge_fields.get(name)) if c is not None and c in read.columns)
+            wanted.update(c for c in (*fields.get(name, ()), *edge_fields.get(name, ())) if c in read.columns)
         ctx.loaders[cache_key] = (nodes, ordered_columns(read, wanted))
     return ctx.loaders[cache_key][1]
 

@@ -21,7 +21,7 @@ from .gene import Filter, Flank, checked_flank
 from .ledger import DatasetKind
 from .link import ROOT, Ask, Connection, Ref, computed, define, leaf, link
 from .node import Node, ref
-from .resolve import MOST_INPUTS, Outcome, Resolution, find_genes, one_variant, resolve_names
+from .resolve import MOST_INPUTS, Outcome, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs
 from .variant import Datasets
@@ -129,7 +129,7 @@ class Query:
 
     @link(VARIANT, by="region")
     async def variants(
-        ctx: Context, *, region: RegionText = None, gene: GeneName = None, ids: Ids = None, flank: Flank = 0, filter: Filter = None
+        ctx: Context, view: View, *, region: RegionText = None, gene: GeneName = None, ids: Ids = None, flank: Flank = 0, filter: Filter = None
     ) -> Connection[Variant]:
         """Variants in genome order: those whose position lies in a region or a gene (with `flank` bases around it), those with
         these names, or all."""
@@ -137,16 +137,16 @@ class Query:
             raise UserError("BAD_SELECTION", "region, gene and ids exclude each other.", hint="Give one of them; narrow it with filter.")
         asked = conditions(filter)
         if ids is not None:
-            found = await resolve_names(ctx, ctx.view, ids)
+            found = await resolve_names(ctx, view, ids)
             for resolution in found:
                 if resolution.outcome is Outcome.INVALID:
                     raise UserError("INVALID_NAME", resolution.reason or "", value=resolution.input[:80])
             return Ask(asked, {"variant_keys": sorted({key for resolution in found for key in resolution.found})}, by="keys")
         if gene is not None:
-            where_it_is: Region | None = await _gene_region(ctx, gene, checked_flank(flank))
+            where_it_is: Region | None = await _gene_region(ctx, view, gene, checked_flank(flank))
         else:
             where_it_is = Region.parse(region) if region is not None else None
-        size = min(len(where_it_is), ctx.assembly.length(where_it_is.chrom)) if where_it_is else None
+        size = min(where_it_is.end, ctx.assembly.length(where_it_is.chrom)) - where_it_is.start + 1 if where_it_is else None
         if any(True for _ in leaves(asked)) and driver_of(VARIANT, asked) is None and gene is None and (size is None or size > LARGEST_FILTERED_REGION):
             raise UserError(
                 "REGION_NEEDED",
@@ -174,8 +174,7 @@ class Query:
         biotype: Annotated[list[str] | None, strawberry.argument(description="Biotypes (protein_coding ...).")] = None,
     ) -> Connection[Gene]:  # fmt: skip
         """Genes in genome order: all, those that overlap a region, or those with these names."""
-        stems = None if ids is None else [name.strip().removeprefix("Gene:").upper() for name in ids]
-        asked = where(biotype=biotype, name=stems)
+        asked = where(biotype=biotype, name=None if ids is None else [stem(name) for name in ids])
         if region is None:
             return Ask(asked)
         lo, hi = Region.parse(region).keys()
@@ -198,8 +197,8 @@ class Query:
         return [(ROOT, Store(key=0, assembly=ctx.assembly.name, version=VERSION))]
 
 
-async def _gene_region(ctx: Context, name: str, flank: int) -> Region:
-    rows = (await find_genes(ctx, ctx.view, [name]))[name]
+async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Region:
+    rows = (await find_genes(ctx, view, [name]))[name]
     if not rows:
         raise UserError("UNKNOWN_GENE", f"No visible gene annotation has {name[:80]!r}.", value=name[:80], hint="search(text:) finds genes by the start of a symbol.")
     row = _one(rows, name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 
+from store.accession import split_version
 from store.allele import left_align
 from store.errors import InvalidName
 from store.region import Region
@@ -99,19 +100,18 @@ async def one_variant(ctx: Context, view: View, text: str) -> int | None:
 
 async def find_genes(ctx: Context, view: View, names: Sequence[str]) -> dict[str, list[Any]]:
     """Genes by the names as given: rows (gene_id, symbol, chrom code, start_pos, end_pos), one per gene, the latest load's."""
-    stems = {name: _stem(name) for name in names}
+    stems = {name: stem(name) for name in names}
     rows = await ctx.query(statement("genes_by_name"), sorted(set(stems.values())), list(view.loads))
     found: dict[str, list[Any]] = {}
-    for name, stem in stems.items():
-        named = {row["gene_id"]: row for row in reversed(rows) if stem in (row["gene_id"].upper(), row["symbol"])}
+    for name, wanted in stems.items():
+        named = {row["gene_id"]: row for row in reversed(rows) if wanted in (row["gene_id"].upper(), row["symbol"])}
         found[name] = list(named.values())
     return found
 
 
-def _stem(name: str) -> str:
-    """A gene's name in upper case, without the version of an Ensembl identifier."""
-    stem = name.strip().removeprefix("Gene:").upper()
-    return stem.split(".")[0] if stem.startswith("ENS") else stem
+def stem(name: str) -> str:
+    """A gene's name in upper case, without the version of its identifier."""
+    return split_version(name.strip().removeprefix("Gene:").upper())[0]
 
 
 def _read(ctx: Context, text: str) -> Any:
@@ -134,9 +134,13 @@ def _key(ctx: Context, name: Alleles) -> int:
     if name.ref == name.alt:
         raise InvalidName("REF and ALT are the same", "A variant changes something.")
     if ctx.reference and (there := fetch(name.pos, name.pos + len(name.ref) - 1)) and "N" not in there and there != name.ref:
-        shown = there if len(there) < 50 else there[:47] + "..."
-        raise InvalidName(f"the reference has {shown} at position {name.pos}, not {name.ref[:50]}", "Check the assembly and the strand.")
+        raise _not_there(there, name.pos, name.ref)
     return encode_one(name.chrom, *left_align(name.pos, name.ref, name.alt, fetch))
+
+
+def _not_there(there: str, pos: int, stated: str) -> InvalidName:
+    there, stated = (text if len(text) < 50 else text[:47] + "..." for text in (there, stated))
+    return InvalidName(f"the reference has {there} at position {pos}, not {stated}", "Check the assembly and the strand.")
 
 
 def _alleles(ctx: Context, edit: Edit) -> Alleles:
@@ -145,12 +149,14 @@ def _alleles(ctx: Context, edit: Edit) -> Alleles:
     there = ctx.reference.fetch(edit.chrom, first, edit.end) if ctx.reference else ""
     if len(there) < edit.end - first + 1 or "N" in there:
         raise InvalidName("the bases of this change are in the reference, which this server does not have there", "Name REF and ALT, as CHROM-POS-REF-ALT.")
+    if edit.stated and edit.stated != there[edit.start - first :]:
+        raise _not_there(there[edit.start - first :], edit.start, edit.stated)
     if edit.kind == "ins":
         return Alleles(edit.chrom, edit.start, there[-2], there[-2] + edit.inserted)
     changed = there[edit.start - first :]
     anchor = there[: edit.start - first]
     if edit.kind == "dup":
-        return Alleles(edit.chrom, edit.start, changed[0], (changed + changed)[: len(changed)] + changed[0])
+        return Alleles(edit.chrom, edit.start, changed[0], changed + changed[0])
     if edit.kind == "inv":
         return Alleles(edit.chrom, edit.start, changed, changed.translate(str.maketrans("ACGT", "TGCA"))[::-1])
     if edit.kind == "delins":

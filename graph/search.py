@@ -15,7 +15,7 @@ from store.variant_name import RsId, parse_name
 from . import names
 from .context import Context, View
 from .errors import UserError
-from .link import LARGEST_PAGE, Ref
+from .link import Ref, checked_size
 from .resolve import find_genes, resolve_names
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ _LARGEST_RSID = 10**12
 
 async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequence[Ref]:
     """What a typed text may mean, likeliest first: exact names, genes by prefix, rsIDs by prefix, variants of a region."""
-    if not 0 < first <= LARGEST_PAGE:
-        raise UserError("PAGE_TOO_LARGE", f"first: {first} is not between 1 and {LARGEST_PAGE:,}.", value=first, hint=f"Ask for at most {LARGEST_PAGE:,}.")
+    checked_size(first, "first")
     text = text.strip()
     if not text:
         return []

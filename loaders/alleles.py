@@ -1,8 +1,8 @@
 """Which ALT an annotation means: VEP and SnpEff name alleles by text, and not by the text of the ALT column.
 
-VEP cuts the first base of a record that holds an indel, if REF and all its ALTs share it, and writes `-` for what is then empty (its VCF parser);
-with `--minimal` it trims each ALT on its own. SnpEff writes the ALT. A file that was split, or trimmed, after it was annotated shows yet other
-combinations, so names are looked up in several ways, the most likely one first.
+VEP cuts the first base of a record that holds an indel, if REF and all its ALTs share it, and writes `-` for what is then empty (its VCF
+parser); with `--minimal` it trims each ALT on its own. SnpEff writes the ALT. A file that was split, or trimmed, after it was annotated
+shows yet other combinations, so names are looked up in several ways, the most likely one first.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ SNPEFF: tuple[Naming, ...] = (alt_names, vep_names, minimal_names, minimal_names
 def assign(entries: Sequence[tuple[str, int | None]], ref: str, alts: list[str], namings: Sequence[Naming]) -> list[int | None]:
     """The ALT (from 1) that each entry means, None where that cannot be told.
 
-    `entries` are (name, number where the annotator gave one). A record with one ALT takes all its entries if they agree on the allele. If they
-    do not, the record was split after annotation: it takes those that mean its ALT. With several ALTs the annotator's numbers count, else the
-    first way of naming that gives just these names, else the first that explains them all, else the first that explains the entry.
+    `entries` are (name, number where the annotator gave one). A record with one ALT takes all its entries if they agree on the allele. If
+    they do not, the record was split after annotation: it takes those that mean its ALT. With several ALTs the annotator's numbers count,
+    else the first way of naming that gives just these names, else the first that explains them all, else the first that explains the
+    entry.
     """
     names = {name for name, _ in entries}
     if len(alts) == 1:

@@ -1,9 +1,9 @@
 """ClinVar's classifications: germline (CLNSIG), oncogenicity (ONC) and somatic clinical impact (SCI), with their companions.
 
-In: the records of a ClinVar VCF (2017 and later), or of one annotated with its keys. Out: rows of clinical_significance, one for each aspect
-that the record classifies. The keys ending in INCL speak of haplotypes and genotypes that include the variant, not of the variant, and give no
-rows; all keys stay in the record's INFO. Before 2017 the classes were numbers, one for each allele of ClinVar's record: they are read where they
-can mean one allele only. Source: the headers of those files and ftp.ncbi.nlm.nih.gov/pub/clinvar/vcf_GRCh38/README_VCF.txt.
+In: the records of a ClinVar VCF (2017 and later), or of one annotated with its keys. Out: rows of clinical_significance, one for each
+aspect that the record classifies. The keys ending in INCL speak of haplotypes and genotypes that include the variant, not of the variant,
+and give no rows; all keys stay in the record's INFO. Before 2017 the classes were numbers, one for each allele of ClinVar's record: they
+are read where they can mean one allele only. Source: the descriptions in the headers of those files.
 """
 
 from __future__ import annotations

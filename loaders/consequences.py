@@ -115,8 +115,8 @@ class Consequences:
 class Format:
     """How the entries of one INFO key are read: its field names in the file's order, and the annotator's way of naming alleles.
 
-    Entries that are too short are read as far as they go, their other fields being empty; a longer one is read up to the last declared field and
-    counted (gnomAD r4.0 writes two fields more than its header names).
+    Entries that are too short are read as far as they go, their other fields being empty; a longer one is read up to the last declared
+    field and counted (gnomAD r4.0 writes two fields more than its header names).
     """
 
     annotator: ClassVar[str]
@@ -165,7 +165,8 @@ class Vep(Format):
         self._mane = (at("MANE_SELECT"), at("MANE_PLUS_CLINICAL"), at("MANE"))
         self._direct = [at(name) for name in self._DIRECT]
         self._rest = self.rest(
-            "Allele", "ALLELE_NUM", "Consequence", "IMPACT", "Gene", "SYMBOL", "Feature", "BIOTYPE", "CANONICAL", "HGVSc", "HGVSp", *self._DIRECT
+            "Allele", "ALLELE_NUM", "Consequence", "IMPACT", "Gene", "SYMBOL", "Feature", "BIOTYPE", "CANONICAL", "HGVSc", "HGVSp",
+            *self._DIRECT,
         )  # fmt: skip
 
     def entry(self, text: str, warnings: Counter[str]) -> Entry | None:

@@ -1,8 +1,8 @@
 """Genes and transcripts of a GTF file: GENCODE, Ensembl, and what is written like them.
 
-In: gene, transcript, exon and CDS lines in any order, 1-based and inclusive. Out: rows of gene and transcript. Genes and transcripts that have no line of
-their own are made from their parts, as UCSC and StringTie write only exons. Contigs other than 1-22, X, Y and MT go to the rejects.
-Sources: the GTF 2.2 specification (mblab.wustl.edu/GTF22.html), and the format descriptions of GENCODE and Ensembl.
+In: gene, transcript, exon and CDS lines in any order, 1-based and inclusive. Out: rows of gene and transcript. Genes and transcripts that
+have no line of their own are made from their parts, as UCSC and StringTie write only exons. Contigs other than 1-22, X, Y and MT go to
+the rejects. Sources: the GTF 2.2 specification (mblab.wustl.edu/GTF22.html), and the format descriptions of GENCODE and Ensembl.
 """
 
 from __future__ import annotations

@@ -220,7 +220,8 @@ class InfoColumn:
             field = self._fields[code]
             if field.json and field.value is not None:
                 made, fits = self._reader.of_allele(self._names[field.key], field.value, allele, alts)
-                self._reader.warnings[COUNT_MISMATCH] += not fits
+                if not fits:
+                    self._reader.warnings[COUNT_MISMATCH] += 1
                 parts.append(made)
             elif field.json:
                 parts.append(field.json)

@@ -24,7 +24,6 @@ BREAKEND = "breakend"
 NO_CHANGE = "ALT equals REF"
 REF_MISMATCH = "REF differs from the reference"
 NO_SEQUENCE = "indel where there is no reference sequence"
-BAD_QUAL = "QUAL is not a number"
 
 NOT_CHECKED = "REF not checked, no reference sequence there"
 
@@ -78,7 +77,7 @@ class Normalizer:
     reference: Reference | None
     unnormalized: bool = False
     warnings: Counter[str] = field(default_factory=Counter)
-    _chroms: dict[str, int | None] = field(default_factory=dict)
+    _chroms: dict[str, tuple[int, int]] = field(default_factory=dict)
     # The stretch of the reference that the last record fell into: chromosome, first position, bases.
     _chrom: int = 0
     _first: int = 0
@@ -86,15 +85,18 @@ class Normalizer:
 
     def locus(self, chrom: str, pos: str) -> tuple[int, int]:
         """(chromosome code, 1-based position) of a record's first two columns. Raises Rejected."""
-        code = self._chroms.get(chrom, 0)
-        if code == 0:
-            code = self._chroms[chrom] = chrom_code(chrom)
-        if code is None:
-            raise Rejected(BAD_CONTIG, chrom[:_SHOWN])
-        if not (pos.isdecimal() and pos.isascii() and len(pos) < 10 and (number := int(pos))):
-            raise Rejected(BAD_POSITION, f"{pos[:_SHOWN]!r}; positions are whole numbers from 1")
-        if number > self.assembly.length(code):
+        found = self._chroms.get(chrom)
+        if found is None:
+            code = chrom_code(chrom)
+            if code is None:
+                raise Rejected(BAD_CONTIG, chrom[:_SHOWN])
+            found = self._chroms[chrom] = code, self.assembly.length(code)
+        code, length = found
+        number = int(pos) if pos.isdecimal() and len(pos) < 10 else 0
+        if number > length:
             raise Rejected(BEYOND, self._beyond(code))
+        if number == 0:
+            raise Rejected(BAD_POSITION, f"{pos[:_SHOWN]!r}; positions are whole numbers from 1")
         return code, number
 
     def check_ref(self, chrom: int, pos: int, ref: str) -> None:

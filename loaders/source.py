@@ -19,8 +19,8 @@ from isal import igzip_threaded, isal_zlib
 from loaders.errors import InputError
 from store.release import SourceFile
 
-BLOCK = 4 << 20
-"""Bytes of text per block."""
+BLOCK = 1 << 20
+"""Bytes of text per block; of compressed bytes, eight times as much is read ahead."""
 
 _GZIP = b"\x1f\x8b"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2

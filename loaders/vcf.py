@@ -10,19 +10,20 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from loaders.clinvar import ClinVar
 from loaders.consequences import Consequences
 from loaders.extract import Extractor
 from loaders.frequencies import Frequencies
 from loaders.header import VcfHeader, open_vcf
-from loaders.info import InfoReader
-from loaders.normalize import BAD_COLUMNS, BAD_QUAL, NOT_VARIANTS, Normalizer, Record, Rejected
+from loaders.info import InfoColumn, InfoReader
+from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, Normalizer, Record, Rejected
 from loaders.source import Block
 from store.copy import ROW, Chunk, Reject
 from store.variant_key import encode
@@ -52,14 +53,13 @@ SCHEMA = {
 
 TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
 
-CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 50_000))
+CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))
 CHUNK_BYTES = 16 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
 _CHUNK_FREQUENCIES = 2_000_000
 
-NOT_FINITE = "QUAL that is not finite, left out"
-_RSID = re.compile(r"rs([0-9]{1,18})")
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_SHOWN = 60
+NOT_FINITE = "QUAL that is no finite number, left out"
+_RSID = r"^rs[0-9]{1,18}$"
+_NUMBER = re.compile(r"\b[0-9]{1,18}\b")
 _SHOWN_ROW = 1000
 
 
@@ -92,7 +92,6 @@ class _Batch:
         self._info = InfoReader(header, frozenset[str]().union(*(e.consumes for e in self._extractors)))
         rs = header.infos.get("RS")
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
-        self._filters: dict[str, list[str] | None] = {".": None}
         self._warnings: Counter[str] = Counter()
         self._most = CHUNK_ROWS
         if self._frequencies:
@@ -106,7 +105,6 @@ class _Batch:
         self._infos: list[str] = []
         self._variants: list[tuple[int, int, str, str]] = []
         self._observed: list[tuple] = []
-        self._rsids: list[tuple[int, int]] = []
 
     def read(self, block: Block) -> Iterator[Chunk]:
         """Adds the records of a block; gives a chunk whenever one is full."""
@@ -126,62 +124,35 @@ class _Batch:
     def _add(self, line: int, columns: list[str]) -> None:
         if len(columns) < 8:
             raise Rejected(BAD_COLUMNS, f"{len(columns)} of at least 8")
-        chrom_text, pos_text, id_text, ref_text, alt_text, qual_text, filter_text, info = columns[:8]
+        chrom_text, pos_text, id_text, ref_text, alt_text, qual, filter_text, info = columns[:8]
         chrom, pos = self._normalizer.locus(chrom_text, pos_text)
         ref = ref_text.upper()
         self._normalizer.check_ref(chrom, pos, ref)
-        qual = None if qual_text == "." else self._qual(qual_text)
-        if filter_text not in self._filters:
-            self._filters[filter_text] = filter_text.split(";")
-        filters = self._filters[filter_text]
-        ids = None if id_text == "." else id_text.split(";")
         alts = alt_text.split(",")
-        record = None
+        number = record = None
         for allele, alt in enumerate(alts, 1):
+            alt = alt.upper()
+            if alt in NOT_VARIANTS:
+                self._skipped[NOT_VARIANTS[alt]] += 1
+                continue
             try:
-                normal = self._normal(chrom, pos, ref, alt.upper())
+                normal = self._normalizer.normal(chrom, pos, ref, alt)
             except Rejected as why:
                 self._reject(line, why, columns)
                 continue
-            if normal is None:
-                continue
-            if record is None:
-                record = Record(line, chrom_text, pos, id_text, ref_text, alts, qual_text, filter_text, info)
-                rsids = self._rsids_of(ids, record)
+            if number is None:
+                number = len(self._infos)
                 self._infos.append(info)
                 self._bytes += len(info)
-            row = len(self._variants)
-            as_written = normal == (pos, ref_text, alt_text)
-            locus = None if as_written else f"{chrom_text}:{pos_text}:{ref_text}:{alt_text}"
-            self._variants.append((chrom, *normal))
-            self._observed.append((ids, qual, filters, locus, allele, line, len(self._infos) - 1, len(alts)))
-            for rsid in rsids:
-                self._rsids.append((rsid, row))
-            for extractor in self._extractors:
-                extractor.add(row, record, allele, (chrom, *normal))
-
-    def _normal(self, chrom: int, pos: int, ref: str, alt: str) -> tuple[int, str, str] | None:
-        if alt in NOT_VARIANTS:
-            self._skipped[NOT_VARIANTS[alt]] += 1
-            return None
-        return self._normalizer.normal(chrom, pos, ref, alt)
-
-    def _qual(self, text: str) -> float | None:
-        try:
-            value = float(text)
-        except ValueError:
-            raise Rejected(BAD_QUAL, text[:_SHOWN]) from None
-        if math.isfinite(value):
-            return value
-        self._warnings[NOT_FINITE] += 1
-        return None
-
-    def _rsids_of(self, ids: list[str] | None, record: Record) -> Iterable[int]:
-        """The rsIDs of a record: those of the ID column, else those that ClinVar and dbSNP write as INFO RS."""
-        found = [int(m[1]) for m in map(_RSID.fullmatch, ids) if m] if ids else []
-        if not found and self._info_has_rsid:
-            found = list(map(int, _NUMBER.findall(record.info.get("RS") or "")))
-        return dict.fromkeys(found) if len(found) > 1 else found
+            changed = normal != (pos, ref_text, alt_text)
+            locus = f"{chrom_text}:{pos_text}:{ref_text}:{alt_text}" if changed else None
+            variant = (chrom, *normal)
+            if self._extractors:
+                record = record or Record(line, chrom_text, pos, id_text, ref_text, alts, qual, filter_text, info)
+                for extractor in self._extractors:
+                    extractor.add(len(self._variants), record, allele, variant)
+            self._variants.append(variant)
+            self._observed.append((id_text, qual, filter_text, locus, allele, line, number, len(alts)))
 
     def _reject(self, line: int, why: Rejected, columns: list[str]) -> None:
         self._rejects.append(Reject(line, why.reason, why.detail, "\t".join(columns[:8])[:_SHOWN_ROW]))
@@ -199,15 +170,17 @@ class _Batch:
 
     def _tables(self) -> dict[str, pa.RecordBatch]:
         chrom, pos, ref, alt = zip(*self._variants, strict=True)
-        ids, qual, filters, locus, allele, line, record, alts = zip(*self._observed, strict=True)
+        id_text, qual, filters, locus, allele, line, record, alts = zip(*self._observed, strict=True)
         key = encode(np.array(chrom), np.array(pos), ref, alt)
         row = np.arange(len(key), dtype=np.int32)
-        rsid, carrier = np.array(self._rsids, np.int64).reshape(-1, 2).T
+        ids = _split(id_text)
         info = self._info.read(self._infos, np.array(record), np.array(allele), np.array(alts))
+        observed = [key, ids, self._quals(qual), _split(filters), info.json(), locus, allele, line]
+        rsid, carrier = self._rsids(ids, info)
         tables = {
             "variant": _rows("variant", [key, chrom, pos, ref, alt], row),
-            "variant_record": _rows("variant_record", [key, ids, qual, filters, info.json(), locus, allele, line], row),
-            "rsid": _rows("rsid", [rsid, key[carrier]], carrier.astype(np.int32)),
+            "variant_record": _rows("variant_record", observed, row),
+            "rsid": _rows("rsid", [rsid, key[carrier]], carrier),
         }
         extracted = {table: rows for e in self._extractors for table, rows in e.take().items()}
         if self._frequencies:
@@ -220,6 +193,53 @@ class _Batch:
             columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
             tables["frequency_population"] = pa.record_batch(columns, schema=SCHEMA["frequency_population"])
         return tables
+
+    def _quals(self, texts: Sequence[str]) -> pa.DoubleArray:
+        """QUAL as numbers; null for a dot, and for what is no finite number, which is counted."""
+        present = _present(texts)
+        try:
+            quals = present.cast(pa.float64())
+        except pa.ArrowInvalid:
+            quals = pa.array([_number(text) for text in present.to_pylist()], pa.float64())
+        finite = pc.is_finite(quals)
+        if odd := pc.sum(pc.invert(finite)).as_py():
+            self._warnings[NOT_FINITE] += odd
+        return pc.if_else(finite, quals, None)
+
+    def _rsids(self, ids: pa.ListArray, info: InfoColumn) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) rsIDs and (n,) the rows that carry them: from the ID column, else what ClinVar and dbSNP write as INFO RS."""
+        names, row = pc.list_flatten(ids), pc.list_parent_indices(ids).to_numpy().astype(np.int32)
+        is_rsid = pc.match_substring_regex(names, _RSID)
+        rsid = pc.utf8_slice_codeunits(names.filter(is_rsid), 2).cast(pa.int64()).to_numpy()
+        carrier = row[is_rsid.to_numpy(zero_copy_only=False)]
+        if self._info_has_rsid:
+            texts = info.texts("RS").to_pylist()
+            without = np.setdiff1d(np.arange(len(texts)), carrier).tolist()
+            more = [(int(number), row) for row in without for number in _NUMBER.findall(texts[row] or "")]
+            numbers, rows = np.array(more, np.int64).reshape(-1, 2).T
+            rsid, carrier = np.concatenate([rsid, numbers]), np.concatenate([carrier, rows.astype(np.int32)])
+        if pc.max(pc.list_value_length(ids)).as_py() in (None, 1) and not self._info_has_rsid:
+            return rsid, carrier
+        pairs = np.unique(np.stack([carrier, rsid]), axis=1)  # a record may name one twice
+        return pairs[1], pairs[0].astype(np.int32)
+
+
+def _present(texts: Sequence[str]) -> pa.StringArray:
+    """Values of a column; null for a dot, the format's missing value."""
+    array = pa.array(texts, pa.string())
+    return pc.if_else(pc.equal(array, "."), None, array)
+
+
+def _split(texts: Sequence[str]) -> pa.ListArray:
+    """Values of a column that holds lists; null for a dot."""
+    return pc.split_pattern(_present(texts), ";")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return math.nan
 
 
 def _rows(table: str, columns: Sequence, row: np.ndarray) -> pa.RecordBatch:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .read import By, Order, Read
+from .variant import NAMED_LOADS
 
-_DATASET = "t.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = ANY(:value))"
+_DATASET = f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"
 _BY_VARIANT = {"variant": By("t.variant_key = ANY(:keys)", parent="t.variant_key")}
 
 CONSEQUENCE = Read(

@@ -1,7 +1,7 @@
 """Clinical classes: the closed set that a classification is stored in, and the stars of a review status.
 
-Source: ClinVar's "Representation of classifications" and "Review status" pages, and the CLNSIG, ONC and SCI values of its VCF files, which were
-numbers before 2017 and whose `interpretations` became `classifications` in 2024.
+Source: ClinVar's "Representation of classifications" and "Review status" pages, and the CLNSIG, ONC and SCI values of its VCF files,
+which were numbers before 2017 and whose `interpretations` became `classifications` in 2024.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _TIERS = (
     ("tier_ii", Clinical.TIER_II_POTENTIAL),
     ("tier_i", Clinical.TIER_I_STRONG),
 )
-# Values are joined by `|` and `/`, and before 2021 by `,_` too, which is also how "Pathogenic, low penetrance" is spelled.
+# Values are joined by `|` and `/`, and in older files by `,_` too, which is also how "Pathogenic, low penetrance" is spelled.
 _JOINT = re.compile(r"[|/]|,_?(?!_?low_penetrance)")
 
 _STARS = {

@@ -1,7 +1,7 @@
 """Sequence Ontology terms for what a variant does to a transcript: how severe each is, and its impact.
 
-The order and the impacts are Ensembl's ("Calculated variant consequences", release 110 and later); terms that only SnpEff writes stand among
-their equals with the impact SnpEff gives them (its EffectType). An annotator's own IMPACT field has precedence over this table.
+The order and the impacts are Ensembl's ("Calculated variant consequences", release 110 and later); terms that only SnpEff writes stand
+among their equals with the impact SnpEff gives them (its EffectType). An annotator's own IMPACT field has precedence over this table.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ TERMS: dict[Impact, tuple[str, ...]] = {
     ),
     Impact.MODIFIER: (
         "coding_sequence_variant", "mature_miRNA_variant", "miRNA", "5_prime_UTR_variant", "3_prime_UTR_variant",
-        "non_coding_transcript_exon_variant", "non_coding_exon_variant", "exon_region", "exon_variant", "conserved_intron_variant", "intron_variant",
-        "NMD_transcript_variant", "non_coding_transcript_variant", "nc_transcript_variant", "coding_transcript_variant",
+        "non_coding_transcript_exon_variant", "non_coding_exon_variant", "exon_region", "exon_variant",
+        "conserved_intron_variant", "intron_variant", "NMD_transcript_variant", "non_coding_transcript_variant", "nc_transcript_variant",
+        "coding_transcript_variant",
         "transcript_variant", "intragenic_variant", "gene_variant", "upstream_gene_variant", "downstream_gene_variant", "TFBS_ablation",
         "TFBS_amplification", "TF_binding_site_variant", "regulatory_region_ablation", "regulatory_region_amplification",
         "regulatory_region_variant", "sequence_feature", "conserved_intergenic_variant", "intergenic_variant", "intergenic_region",

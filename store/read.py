@@ -198,7 +198,7 @@ def _statement(
     descending = order.descending ^ backward
     direction = " DESC" if descending else ""
     source = read.source
-    driver = driver_of(read, shape) if by.range else None
+    driver = driver_of(read, shape) if by.range and by.where == "true" else None  # keys are fewer than what a driver finds
     condition, driven = _condition(shape, read, iter(range(1_000_000)), driver)
     if driver is not None and by.range and driven is not None:
         parameters = next(part[1] for part in shape[1] if part[0] == driver) if shape[0] == "and" else shape[1]

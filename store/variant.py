@@ -23,6 +23,14 @@ _DAMAGING = (
 )
 _CLINICAL = "c.load_id = ANY(:loads) AND c.classes && :value::text[]"
 
+NAMED_LOADS = "ARRAY(SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = {})"
+"""SQL of the loads of a dataset, computed once per statement; format it with the name, or ANY of some."""
+
+# Like it, what does not depend on the variant stands in ARRAY(SELECT ...): it is computed once, not once per variant.
+_POPULATION = f"""ARRAY(SELECT p.{{}} FROM frequency_population p WHERE p.population = :population AND p.load_id = ANY(:loads)
+    AND (:dataset::text IS NULL OR p.load_id = ANY({NAMED_LOADS.format(":dataset")})) ORDER BY p.load_id)"""
+_SCORE = "ARRAY(SELECT n.{} FROM score n WHERE n.name = :name AND n.load_id = ANY(:loads) ORDER BY n.load_id)"
+
 VARIANT = Read(
     name="variant",
     source="variant t",
@@ -55,7 +63,7 @@ VARIANT = Read(
     where={
         "type": f"({TYPE}) = ANY(:value)",
         "rsid": "EXISTS (SELECT FROM rsid i WHERE i.rsid = ANY(:value) AND i.variant_key = t.variant_key AND i.load_id = ANY(:loads) OFFSET 0)",
-        "dataset": _RECORD.format("r.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = ANY(:value))"),
+        "dataset": _RECORD.format(f"r.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"),
         "filter": _RECORD.format("r.filter && :value::text[]"),
         "qual": _RECORD.format("r.qual BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8)"),
         "info_number": _RECORD.format(
@@ -74,12 +82,11 @@ VARIANT = Read(
         "damaging_impact": _CONSEQUENCE.format("c.impact <= 2 AND c.impact = ANY(:value)"),
         "clinical": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
         "pathogenic": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
-        "frequency": """EXISTS (SELECT FROM population_frequency f JOIN frequency_population p ON p.load_id = f.load_id
-            WHERE f.variant_key = t.variant_key AND f.load_id = ANY(:loads) AND p.population = :population
-            AND (:dataset::text IS NULL OR f.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = :dataset))
-            AND f.af[p.ordinal] BETWEEN coalesce(:min, 0::float8) AND coalesce(:max, 1::float8) OFFSET 0)""",
-        "score": """EXISTS (SELECT FROM variant_score s JOIN score n ON n.load_id = s.load_id AND n.score_id = s.score_id
-            WHERE s.variant_key = t.variant_key AND s.load_id = ANY(:loads) AND n.name = :name
+        "frequency": f"""EXISTS (SELECT FROM population_frequency f WHERE f.variant_key = t.variant_key AND f.load_id = ANY({_POPULATION.format("load_id")})
+            AND f.af[({_POPULATION.format("ordinal")})[array_position({_POPULATION.format("load_id")}, f.load_id)]]
+            BETWEEN coalesce(:min, 0::float8) AND coalesce(:max, 1::float8) OFFSET 0)""",
+        "score": f"""EXISTS (SELECT FROM variant_score s WHERE s.variant_key = t.variant_key AND s.load_id = ANY({_SCORE.format("load_id")})
+            AND s.score_id = ({_SCORE.format("score_id")})[array_position({_SCORE.format("load_id")}, s.load_id)]
             AND s.value BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) OFFSET 0)""",
     },
     drivers={
@@ -113,7 +120,7 @@ RECORD = Read(
     },
     orders={"load": Order(("t.load_id",))},
     where={
-        "dataset": "t.load_id IN (SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = ANY(:value))",
+        "dataset": f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})",
         "load": "t.load_id = ANY(:value)",
     },
 )

@@ -29,13 +29,14 @@ class Alleles:
 @dataclass(frozen=True)
 class Edit:
     """A genomic HGVS change whose bases are in the reference: `start` to `end` (1-based, inclusive) deleted, duplicated or
-    inverted (`kind` del, dup, inv, delins, ins), with the inserted bases."""
+    inverted (`kind` del, dup, inv, delins, ins), with the inserted bases, and the bases at `start` where the name says them."""
 
     chrom: int
     start: int
     end: int
     kind: str
     inserted: str
+    stated: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _spdi(found: re.Match[str], assembly: Assembly) -> Name:
         raise InvalidName(f"{found[0]!r} changes nothing", HINT)
     if not size:
         return Edit(code, pos - 1, pos, "ins", inserted)
-    return Edit(code, pos, pos + size - 1, "delins" if inserted else "del", inserted)
+    return Edit(code, pos, pos + size - 1, "delins" if inserted else "del", inserted, "" if deleted.isdigit() else deleted)
 
 
 def _genomic(found: re.Match[str], assembly: Assembly, text: str) -> Name:
@@ -137,14 +138,19 @@ def _genomic(found: re.Match[str], assembly: Assembly, text: str) -> Name:
         raise InvalidName(f"the end of {text!r} lies before its start", HINT)
     if ref:
         return Alleles(code, start, ref.upper(), alt.upper())
-    kind = kind.lower()
-    if kind == "del" and also:
-        kind, bases = "delins", also
+    kind, stated = kind.lower(), ""
+    if kind in ("del", "dup", "inv"):
+        stated, bases = bases.upper(), also or ""
+        if stated and len(stated) != end - start + 1:
+            raise InvalidName(f"{text[:80]!r} names {len(stated)} bases for {end - start + 1} positions", HINT)
+        if bases and kind != "del":
+            raise InvalidName(f"{text[:80]!r} is not the name of a variant", HINT)
+        kind = "delins" if bases else kind
     if kind in ("ins", "delins") and not bases:
         raise InvalidName(f"{text!r} does not say which bases are inserted", HINT)
     if kind == "ins" and end != start + 1:
         raise InvalidName(f"an insertion lies between two neighbours, as in {accession}:g.{start}_{start + 1}ins{bases}", HINT)
-    return Edit(code, start, end, kind, bases.upper() if kind in ("ins", "delins") else "")
+    return Edit(code, start, end, kind, bases.upper(), stated)
 
 
 def _chrom(name: str, assembly: Assembly) -> int:

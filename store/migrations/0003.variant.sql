@@ -104,7 +104,6 @@ CREATE TABLE transcript_consequence (
     PRIMARY KEY (variant_key, load_id, ordinal)
 );
 CREATE INDEX transcript_consequence_damaging ON transcript_consequence (variant_key) WHERE impact <= 2;
-CREATE INDEX transcript_consequence_gene ON transcript_consequence (gene_id, variant_key) WHERE gene_id IS NOT NULL;
 CREATE INDEX transcript_consequence_hgvsc ON transcript_consequence (hgvsc) WHERE hgvsc IS NOT NULL;
 CREATE INDEX transcript_consequence_hgvsp ON transcript_consequence (hgvsp) WHERE hgvsp IS NOT NULL;
 COMMENT ON TABLE transcript_consequence IS 'Predicted consequences by transcript, as VEP (CSQ) or SnpEff (ANN) wrote them into a file.';

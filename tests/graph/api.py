@@ -1,0 +1,66 @@
+"""The application over a store, asked over HTTP: through httpx.ASGITransport, on an event loop of its own in a thread, so that
+tests are plain functions and can load files while they ask.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from graph.app import Settings, application
+
+JSON = dict[str, Any]
+
+
+class Api:
+    """A running application. `ask` gives the parsed answer; `data` and `error` what should be in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        self.app = application(self.settings)
+        self._stack.enter_context(self._portal.wrap_async_context_manager(self.app.router.lifespan_context(self.app)))
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://vkg", timeout=60)
+        self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Any request; the options are those of httpx."""
+        return self._portal.call(functools.partial(self._client.request, method, path, **options))
+
+    def post(self, query: str, variables: JSON | None = None, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        """One operation, as clients send it."""
+        return self.request("POST", "/graphql", json={"query": query, "variables": variables, **more}, headers=headers)
+
+    def ask(self, query: str, variables: JSON | None = None, headers: dict[str, str] | None = None) -> JSON:
+        """The parsed answer to one operation."""
+        return self.post(query, variables, headers).json()
+
+    def data(self, query: str, variables: JSON | None = None, headers: dict[str, str] | None = None) -> JSON:
+        """The data of an answer without errors."""
+        answer = self.ask(query, variables, headers)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def error(self, query: str, variables: JSON | None = None, headers: dict[str, str] | None = None) -> JSON:
+        """The one error of an answer: message, code, and value and hint where there are."""
+        answer = self.ask(query, variables, headers)
+        assert len(answer.get("errors", ())) == 1, answer
+        return {"message": answer["errors"][0]["message"], **answer["errors"][0]["extensions"]}
+
+    def cost(self, query: str, variables: JSON | None = None) -> JSON:
+        """What an operation without errors cost: objects, statements, milliseconds."""
+        answer = self.ask(query, variables, {"Vkg-Cost": "1"})
+        assert "errors" not in answer, answer["errors"]
+        return answer["extensions"]["cost"]

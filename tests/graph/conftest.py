@@ -1,0 +1,169 @@
+"""What the tests of the graph share: two stores filled by the project's own loaders, served over HTTP.
+
+`demo` holds the demo data, `annotated` the files of tests/data/graph. Both are shared and only read; a test that loads
+or unloads takes a copy (`own_demo`, `own_annotated`) and serves that.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from graph.app import Settings
+from store import embedded
+from store.assembly import GRCH37
+from store.genome import initialise, register_reference
+from store.reference import Reference
+from tests.graph.api import Api
+from tests.graph.loading import load_genes, load_scores, load_vcf
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEMO = ROOT / "demo"
+DATA = ROOT / "tests" / "data" / "graph"
+FASTA = DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz"
+
+Clone = Callable[[str], Any]
+Serve = Callable[..., Api]
+
+
+@pytest.fixture(scope="session")
+def demo_vcf() -> Path:
+    """The VCF of the demo data."""
+    return DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A record of the demo VCF, as text."""
+
+    pos: int
+    ref: str
+    alt: str
+    ids: tuple[str, ...]
+    info: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"20-{self.pos}-{self.ref}-{self.alt}"
+
+
+@pytest.fixture(scope="session")
+def sites(demo_vcf: Path) -> list[Site]:
+    """All records of the demo VCF in file order, taken apart here, not by a loader. They have one ALT each, left-aligned."""
+    lines = (line.split("\t", 8) for line in gzip.decompress(demo_vcf.read_bytes()).decode().splitlines() if line[0] != "#")
+    return [
+        Site(int(pos), ref, alt, tuple(ids.split(";")), dict(field.split("=") for field in info.split(";")))
+        for _, pos, ids, ref, alt, _, _, info, _ in lines
+    ]
+
+
+@pytest.fixture(scope="session")
+def clone(_template: str) -> Clone:
+    """`with clone(template) as url`: a database of its own, a copy of another one of this server."""
+    numbers = itertools.count()
+
+    @contextmanager
+    def clone(template: str) -> Iterator[str]:
+        name = f"graph_{next(numbers)}"
+        with psycopg.connect(_template, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            yield _template.replace(f"/{embedded.NAME}?", f"/{name}?")
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return clone
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2] if "?" not in url else url.split("?")[0].rpartition("/")[2]
+
+
+def _initialise(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        initialise(conn, GRCH37)
+        reference = Reference(FASTA)
+        register_reference(conn, reference.path, reference.contigs)
+
+
+@pytest.fixture(scope="session")
+def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
+    """Name of a database with the demo data, as `vkg demo` loads them; nothing may stay connected to it."""
+    with clone("vkg_template") as url:
+        _initialise(url)
+        load_vcf(url, demo_vcf, dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True)
+        load_genes(url, DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
+        yield _name(url)
+
+
+@pytest.fixture(scope="session")
+def annotated_template(clone: Clone) -> Iterator[str]:
+    """Name of a database with the files of tests/data/graph; nothing may stay connected to it."""
+    with clone("vkg_template") as url:
+        _initialise(url)
+        load_genes(url, DATA / "genes.gtf", dataset="gencode", version="19", assembly="GRCh37")
+        for dataset in ("cohort", "clinvar", "panel"):
+            load_vcf(url, DATA / f"{dataset}.vcf", dataset=dataset, version="1")
+        scores = {"columns": ["RawScore", "PHRED"], "names": ["CADD_RAW", "CADD_PHRED"]}
+        load_scores(url, DATA / "scores.tsv", dataset="cadd", version="1.7", **scores)
+        yield _name(url)
+
+
+@pytest.fixture(scope="session")
+def demo_url(clone: Clone, demo_template: str) -> Iterator[str]:
+    """URL of the demo store that all tests of a process read."""
+    with clone(demo_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def annotated_url(clone: Clone, annotated_template: str) -> Iterator[str]:
+    """URL of the annotated store that all tests of a process read."""
+    with clone(annotated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def own_demo(clone: Clone, demo_template: str) -> Iterator[str]:
+    """URL of a demo store of this test's own."""
+    with clone(demo_template) as url:
+        yield url
+
+
+@pytest.fixture
+def own_annotated(clone: Clone, annotated_template: str) -> Iterator[str]:
+    """URL of an annotated store of this test's own."""
+    with clone(annotated_template) as url:
+        yield url
+
+
+def settings(url: str, **other: Any) -> Settings:
+    """Those of `vkg serve`, with a pool that is small enough for many stores on one server."""
+    return Settings(**{"url": url, "assembly": GRCH37, "reference": Reference(FASTA), "pool_size": 3} | other)
+
+
+@pytest.fixture(scope="session")
+def demo(demo_url: str) -> Iterator[Api]:
+    """The application over the demo data."""
+    with Api(settings(demo_url)) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def annotated(annotated_url: str) -> Iterator[Api]:
+    """The application over the files of tests/data/graph."""
+    with Api(settings(annotated_url)) as api:
+        yield api
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a store of the test's own: serve(url, **settings) -> Api, up to the end of the test."""
+    with ExitStack() as stack:
+        yield lambda url, **other: stack.enter_context(Api(settings(url, **other)))

@@ -1,0 +1,50 @@
+"""Files into a store, by the project's own loaders, as the commands do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from loaders.annotation_job import genes_job, scores_job
+from loaders.run import Outcome, ingest
+from loaders.vcf_job import vcf_job
+
+HEADER = """##fileformat=VCFv4.2
+##reference=GRCh37
+##INFO=<ID=AF,Number=A,Type=Float,Description="Allele frequency">
+##INFO=<ID=AN,Number=1,Type=Integer,Description="Alleles called">
+##INFO=<ID=DP,Number=1,Type=Float,Description="Depth">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
+"""
+
+
+def write_vcf(path: Path, *rows: str) -> Path:
+    """Writes a GRCh37 VCF of rows such as "20 1000226 rs1 A T 30 PASS DP=7"."""
+    path.write_text(HEADER + "".join("\t".join(row.split(" ")) + "\n" for row in rows))
+    return path
+
+
+def load_vcf(url: str, *paths: Path, **options: Any) -> int:
+    """Loads VCF files as one load, as `vkg load vcf` does. Returns its load_id."""
+    return _load(url, vcf_job, paths, options)
+
+
+def load_genes(url: str, path: Path, **options: Any) -> int:
+    """Loads a GTF, as `vkg load genes` does. Returns its load_id."""
+    return _load(url, genes_job, path, options)
+
+
+def load_scores(url: str, *paths: Path, **options: Any) -> int:
+    """Loads scores, as `vkg load scores` does. Returns its load_id."""
+    return _load(url, scores_job, paths, options)
+
+
+def _load(url: str, prepare: Callable[..., Any], source: Any, options: dict[str, Any]) -> int:
+    with psycopg.connect(url, autocommit=True) as conn:
+        job, read = prepare(conn, source, **options)
+        outcome = ingest(conn, job, read)
+        assert isinstance(outcome, Outcome)
+        return outcome.load.load_id

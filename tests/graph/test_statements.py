@@ -1,0 +1,62 @@
+"""However many parents a level has, its links are read in one statement each (design section 6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.graph.api import Api
+
+THREE = "records { line load { dataset } } genes(first: 3) { nodes { symbol } } frequencies { population frequency }"
+FIVE = f"{THREE} consequences {{ terms }} clinicalSignificance {{ classes }}"
+LEVELS = "genes(first: 2) { nodes { symbol load { version } transcripts(first: 3) { nodes { transcriptId gene { symbol } } } } }"
+
+
+@pytest.mark.parametrize(("links", "most"), [(THREE, 5), (FIVE, 7), (LEVELS, 5)], ids=["three links", "five links", "four levels"])
+def test_a_thousand_parents_take_as_many_statements_as_one(demo: Api, links: str, most: int) -> None:
+    query = "query ($first: Int!) { variants(region: \"20:1890000-2300000\", first: $first) { nodes { name %s } } }" % links
+    one, thousand = demo.cost(query, {"first": 1}), demo.cost(query, {"first": 1000})
+    assert one["statements"] == thousand["statements"] == most
+    assert len(demo.data(query, {"first": 1000})["variants"]["nodes"]) == 1000
+
+
+def test_a_total_count_takes_one_statement_more_for_all_parents(demo: Api) -> None:
+    query = "query ($first: Int!) { genes(first: $first) { nodes { variants(first: 2) { nodes { name } %s } } } }"
+    for first in (1, 70):
+        without = demo.cost(query % "", {"first": first})["statements"]
+        assert without == 2
+        assert demo.cost(query % "totalCount totalCountIsExact", {"first": first})["statements"] == without + 1
+
+
+def test_refs_take_one_statement_for_each_type_among_them(annotated: Api) -> None:
+    names = [row["id"] for row in annotated.data("{ variants { nodes { id } } }")["variants"]["nodes"]]
+    genes = [row["id"] for row in annotated.data("{ genes { nodes { id } } }")["genes"]["nodes"]]
+    query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Variant { records { line } } ... on Gene { load { id } } } }"
+    assert annotated.cost(query, {"ids": names[:1]})["statements"] == 2
+    assert annotated.cost(query, {"ids": names})["statements"] == 2
+    assert annotated.cost(query, {"ids": [*names, *genes, "Load:1", "Release:1", "Transcript:ENST00000356025"]})["statements"] == 5 + 2
+
+
+def test_resolving_takes_one_statement_for_each_kind_of_name(annotated: Api) -> None:
+    query = "query ($inputs: [String!]!) { resolve(inputs: $inputs) { outcome variant { name } candidates { name } } }"
+    names = [row["name"] for row in annotated.data("{ variants { nodes { name } } }")["variants"]["nodes"]]
+    assert annotated.cost(query, {"inputs": names[:1]})["statements"] == 2
+    assert annotated.cost(query, {"inputs": names})["statements"] == 2
+    kinds = ["rs9000001", "20:1896010", "ENST00000356025.3:c.131A>G", "ENSP00000348307.3:p.Gly44Asp"]
+    # Six: one for each of five kinds of names, one for the variants of all of them.
+    assert annotated.cost(query, {"inputs": names + kinds})["statements"] == 6
+
+
+def test_a_page_of_names_and_its_count_look_the_names_up_once(annotated: Api) -> None:
+    query = "{ variants(ids: [\"rs9000001\"]) { nodes { name } totalCount } }"
+    assert annotated.cost(query)["statements"] == 3
+
+
+def test_the_same_list_twice_is_read_once(demo: Api) -> None:
+    query = "{ variants(region: \"20:1890000-1900000\") { nodes { %s } } }"
+    once = demo.cost(query % "records { line }")["statements"]
+    assert demo.cost(query % "a: records { line } b: records { line }")["statements"] == once
+    assert demo.cost(query % "a: records { line } b: records { qual }")["statements"] == once + 1
+
+
+def test_a_list_below_no_rows_is_not_read(demo: Api) -> None:
+    assert demo.cost("{ variants(region: \"20:1-10\") { nodes { records { line } genes { nodes { id } } } } }")["statements"] == 1

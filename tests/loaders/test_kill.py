@@ -1,0 +1,81 @@
+"""kill -9 of a load at any moment: nothing is half visible, and the same command again completes it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from store.release import current, loads
+from tests.conftest import ROOT
+
+RECORDS = 6_000
+MOMENTS = 20
+
+
+def everything_in_order(conn: psycopg.Connection[Any]) -> list[tuple]:
+    """All rows of the load, less its number and its times."""
+    found = []
+    for table, columns in (
+        ("variant", "variant_key, ref, alt"),
+        ("variant_record", "variant_key, ids, qual, filter, info::text, allele, line"),
+        ("rsid", "rsid, variant_key"),
+        ("population_frequency", "variant_key, ac, an, af"),
+        ("frequency_population", "ordinal, population"),
+    ):
+        found += conn.execute(f"SELECT '{table}', {columns} FROM {table} ORDER BY 2, 3").fetchall()
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_load_is_invisible_and_the_next_one_completes_it(
+    grch37: psycopg.Connection[Any], store_url: str, write_vcf: Any, load_vcf: Any
+) -> None:
+    rng = random.Random(11)
+    path = write_vcf(
+        *(f"20 {n} rs{n} A {'<DEL>' if n % 50 == 0 else 'G,T' if n % 9 == 0 else 'G'} . PASS AF=0.5,0.1" for n in range(1, RECORDS)),
+        header='##INFO=<ID=AF,Number=A,Type=Float,Description="">',
+    )
+    command = [sys.executable, "-m", "vkg", "load", "vcf", str(path)]
+    environment = {"VKG_DATABASE_URL": store_url, "VKG_CHUNK_ROWS": "50", "PATH": "/usr/bin:/bin"}
+    started = time.monotonic()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    takes = time.monotonic() - started
+    whole = everything_in_order(grch37)
+    rejects = Path(f"{path}.rejects.tsv").read_bytes()
+    (row,) = loads(grch37)
+    counts = row.counts
+    _forget(grch37)
+    while_writing = 0
+    for _ in range(MOMENTS):
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Most moments fall into the writing, which is the latter part of what a run takes.
+        time.sleep(takes * rng.uniform(0.3, 1.0))
+        process.kill()
+        finished = process.wait() == 0
+        half_done = grch37.execute("SELECT count(*) FROM load_file WHERE chunks > 0 AND NOT done").fetchone()
+        while_writing += half_done == (1,)
+        assert current(grch37).loads == [row.load_id for row in loads(grch37) if row.state == "loaded"]
+        # Now and then the next run is killed too.
+        if finished or rng.random() < 0.5:
+            subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+            (row,) = loads(grch37)
+            assert row.visible
+            assert row.counts == counts
+            assert everything_in_order(grch37) == whole
+            assert Path(f"{path}.rejects.tsv").read_bytes() == rejects
+            _forget(grch37)
+    assert while_writing > MOMENTS / 4
+
+
+def _forget(conn: psycopg.Connection[Any]) -> None:
+    """Empties the store, as far as loads are concerned."""
+    tables = "variant, variant_record, rsid, population_frequency, frequency_population, dataset, load, load_file"
+    conn.execute(f"TRUNCATE {tables}")
+    conn.execute("DELETE FROM release WHERE release_id > 1")

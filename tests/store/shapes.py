@@ -1,0 +1,67 @@
+"""Every shape of statement that the graph can send: its links, in all their modes, with each condition on its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from graph import schema  # noqa: F401 - declares the links
+from graph.link import Link, entities, links
+from store.read import Filter, Mode, Read, compose, where
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One statement: the link it is of, and what is asked of it."""
+
+    link: str
+    read: str
+    by: str
+    order: str
+    mode: Mode
+    condition: str | None
+    after: bool
+    backward: bool
+    sql: str
+
+    def __str__(self) -> str:
+        what = f"{self.link} by {self.by}" + (f", {self.condition}" if self.condition else "")
+        return f"{what}: {self.mode}" + " after" * self.after + " backward" * self.backward
+
+
+OTHER_WAYS = {"Query.variants": ("keys",), "Query.genes": ("region",)}
+"""Ways that a link's function asks for instead of the declared one."""
+
+
+def shapes() -> Iterator[Shape]:
+    """Each shape once, however many links share it."""
+    seen: set[tuple[str, str, str, bool]] = set()
+    for link in (*links, *(e.identity for e in entities.values() if "pk" in e.identity.read.by)):
+        for by in (link.by, *OTHER_WAYS.get(link.name, ())):
+            if (what := (link.read.name, by, link.order, link.shape == "page")) not in seen:
+                seen.add(what)
+                yield from _of_link(link, by)
+
+
+def _of_link(link: Link, by: str) -> Iterator[Shape]:
+    read = link.read
+    columns = [name for name in read.columns if by == "variant" or name not in ("distance", "relation")]
+    cursors = [(after, backward) for after in (False, True) for backward in (False, True)]
+    for condition in (None, *read.where):
+        modes: list[tuple[Mode, bool, bool]] = [("page", *c) for c in cursors] + [("count", False, False)]
+        for mode, after, backward in modes if link.shape == "page" else [("all", False, False)]:
+            statement, _ = compose(
+                read, by, columns=columns, order=link.order, filter=condition_of(read, condition), mode=mode,
+                after=after and not read.by[by].range, backward=backward, per_parent=read.by[by].anchor is not None,
+            )  # fmt: skip
+            yield Shape(link.name, read.name, by, link.order, mode, condition, after, backward, statement.text)
+
+
+def condition_of(read: Read, name: str | None) -> Filter:
+    """One condition on its own, with no values."""
+    if name is None:
+        return where()
+    values: dict[str, Any] = dict.fromkeys(sorted(set(re.findall(r"(?<!:):([a-z]\w*)", read.where[name])) - {"loads"}))
+    return where(**{name: values})

@@ -1,0 +1,133 @@
+"""The plan of every statement, made without its values, at two million variants: none walks a table or sorts before it cuts.
+
+Rules, for tables that grow with the data: no sequential scan; every index scan is bounded on the index's first column;
+no parallel workers; and in a page nothing is sorted that was not cut to a page's size before, so that a page costs what
+its rows cost. What may break a rule is listed with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench.synthetic import fill
+from store.database import open_pool
+from store.statements import statements
+from store.variant import VARIANT
+from tests.store.shapes import shapes
+
+VARIANTS = 2_000_000
+
+SMALL = {"genome", "load", "dataset", "load_file", "release", "score", "frequency_population"}
+"""Tables of the ledger and the like, which have at most some thousand rows."""
+
+ALL_GENES = "of genes, of which there are some ten thousand"
+ALLOWED = {
+    ("Query.genes by all: count", "Seq Scan on gene"): ALL_GENES,
+    ("Query.genes by all, biotype: count", "Seq Scan on gene"): ALL_GENES,
+    ("Query.genes by all", "unbounded gene_order"): "the order itself: it ends when the page is full",
+    ("Query.genes by all, name: page", "Sort"): "of the genes that have the names given",
+    ("Query.genes by region", "Sort"): ALL_GENES,
+    ("Store.releases by all", "Sort"): "of releases, of which there are some thousand",
+    ("Variant.genes by variant", "Sort"): "of the genes near one variant, by distance",
+    ("Variant.consequence_genes by consequence", "Sort"): "of the genes that one variant's consequences name",
+    ("Query.variants by region, rsid: page", "Sort"): "of the variants that have the rsIDs given",
+    ("Gene.variants by gene, rsid: page", "Sort"): "of the variants that have the rsIDs given",
+}
+"""(start of the shape's name, the broken rule): why it may."""
+
+DRIVERS = {
+    "pathogenic": "clinical_significance_pathogenic",
+    "damaging_impact": "transcript_consequence_damaging",
+    "damaging_consequence": "transcript_consequence_damaging",
+    "rsid": "rsid_pkey",
+}
+"""The index that each driver of variants reads."""
+
+Plan = dict[str, Any]
+
+
+class Server:
+    """Plans as the API's sessions make them."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        rows = connection.execute(
+            """SELECT i.relname, t.relname, pg_get_indexdef(i.oid, 1, true) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+            JOIN pg_class t ON t.oid = x.indrelid WHERE t.relnamespace = 'public'::regnamespace"""
+        ).fetchall()
+        self.first_columns = {index: column for index, _, column in rows}
+        self.indexes = {index for index, table, _ in rows if table not in SMALL and "yoyo" not in table}
+
+    def plan(self, sql: str) -> Plan:
+        """The generic plan of a statement, whose parameters have no values."""
+        (row,) = self.connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}").fetchall()
+        return row[0][0]["Plan"]
+
+    def faults(self, plan: Plan, page: bool) -> set[str]:
+        """The rules that a plan breaks."""
+        found = set()
+        for node in nodes(plan):
+            table, index, kind = node.get("Relation Name"), node.get("Index Name"), node["Node Type"]
+            if kind == "Seq Scan" and table not in SMALL:
+                found.add(f"Seq Scan on {table}")
+            if index and table not in SMALL and self.first_columns[index] not in node.get("Index Cond", ""):
+                found.add(f"unbounded {index}")
+            if kind.startswith("Gather"):
+                found.add("parallel workers")
+        if page and any(node["Node Type"].endswith("Sort") and not any(is_cut(n) for n in main_nodes(node)) for node in main_nodes(plan)):
+            found.add("Sort")
+        return found
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    """Every node of a plan."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def main_nodes(plan: Plan) -> Iterator[Plan]:
+    """The nodes through which a page's rows come: not the conditions and columns computed for one row."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        if part["Parent Relationship"] not in ("SubPlan", "InitPlan"):
+            yield from main_nodes(part)
+
+
+def is_cut(node: Plan) -> bool:
+    return node["Node Type"] == "Limit"
+
+
+@pytest.mark.slow
+async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str) -> None:
+    fill(store_url, VARIANTS)
+    with psycopg.connect(store_url) as connection:
+        for name, value in await _api_settings(store_url):
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        server = Server(connection)
+        plans = {str(shape): (server.plan(shape.sql), shape.mode == "page") for shape in shapes()}
+        plans |= {name: (server.plan(sql), False) for name, sql in statements().items()}
+        found = {(name, fault) for name, (plan, page) in plans.items() for fault in server.faults(plan, page)}
+        allowed = {(name, fault): next((a for a in ALLOWED if name.startswith(a[0]) and fault == a[1]), None) for name, fault in found}
+        assert not [broken for broken, allowance in allowed.items() if allowance is None]
+        assert set(allowed.values()) == set(ALLOWED), "what no plan needs any more is allowed no more"
+        used = {node.get("Index Name") for plan, _ in plans.values() for node in nodes(plan)}
+        assert server.indexes <= used, "an index that no statement reads costs every load"
+
+        assert set(DRIVERS) == set(VARIANT.drivers)
+        for name, index in DRIVERS.items():
+            for link in ("Query.variants by region", "Gene.variants by gene"):
+                for mode in ("page", "page after", "page backward", "page after backward", "count"):
+                    plan, _ = plans[f"{link}, {name}: {mode}"]
+                    assert index in {node.get("Index Name") for node in nodes(plan)}, f"{link} does not read {index}"
+
+
+async def _api_settings(url: str) -> list[tuple[str, str]]:
+    """The settings that the API gives to its sessions."""
+    pool = await open_pool(url, size=1, timeout_ms=60_000)
+    async with pool:
+        return [tuple(row) for row in await pool.fetch("SELECT name, setting FROM pg_settings WHERE source = 'client'")]

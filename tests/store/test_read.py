@@ -1,0 +1,270 @@
+"""The composer: what a shape's SQL means is what the same filter, order and page mean in Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.database import open_pool
+from store.read import (
+    COUNT_LIMIT,
+    EVERYTHING,
+    HIGHEST,
+    LOWEST,
+    By,
+    Filter,
+    Order,
+    Read,
+    both,
+    children,
+    compose,
+    driver_of,
+    ordered_columns,
+    where,
+)
+from store.statements import statements
+from tests.store.shapes import shapes
+
+
+class Item(NamedTuple):
+    item_id: int
+    owner: int
+    size: int
+    word: str
+    load_id: int
+    tags: frozenset[str]
+
+
+WORDS, TAGS, OWNERS, LOADS = ("ash", "birch", "cedar"), ("dry", "old", "tall"), range(5), (1, 3)
+ITEMS = [
+    Item(n, n * 7 % 4, n * 5 % 11, WORDS[n % 3], 1 + n * 3 % 4, frozenset(tag for i, tag in enumerate(TAGS) if n % (i + 2) == 0))
+    for n in range(60)
+]
+"""Four of the five owners have items; the loads 2 and 4 are not visible."""
+VISIBLE = [item for item in ITEMS if item.load_id in LOADS]
+
+ITEM = Read(
+    name="item",
+    source="item t",
+    visible="t.load_id = ANY(:loads)",
+    columns={"item_id": "t.item_id", "owner": "t.owner", "size": "t.size", "word": "t.word"},
+    genome="t.item_id",
+    by={
+        "all": By(),
+        "range": By(range=(":lo", ":hi")),
+        "ids": By("t.item_id = ANY(:ids)", range=(":lo", ":hi")),
+        "pk": By("t.item_id = ANY(:keys)", parent="t.item_id"),
+        "owner": children("t.owner", "owner.owner"),
+    },
+    orders={"id": Order(("t.item_id",)), "largest": Order(("t.size", "t.item_id"), descending=True)},
+    where={
+        "word": "t.word = ANY(:value)",
+        "size": "t.size BETWEEN coalesce(:min, 0) AND coalesce(:max, 100)",
+        "tag": "EXISTS (SELECT FROM tag g WHERE g.item_id = t.item_id AND g.tag = ANY(:value) OFFSET 0)",
+    },
+    drivers={
+        "tag": """(SELECT DISTINCT g.item_id FROM tag g WHERE g.tag = ANY(:value) AND g.item_id >= {lo} AND g.item_id < {hi}
+            ORDER BY g.item_id{direction}) d JOIN item t ON t.item_id = d.item_id"""
+    },
+)
+
+_texts = {"word": WORDS, "tag": TAGS}
+conditions = st.one_of(
+    *(
+        st.lists(st.sampled_from(values), max_size=2).map(lambda value, name=name: where(**{name: value}))
+        for name, values in _texts.items()
+    ),
+    st.tuples(st.none() | st.integers(0, 11), st.none() | st.integers(0, 11)).map(lambda r: where(size={"min": r[0], "max": r[1]})),
+)
+filters = st.recursive(
+    conditions,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: both(*parts)),
+        st.lists(inner, max_size=3).map(lambda parts: ("or", tuple(parts))),
+        inner.map(lambda part: ("not", part)),
+    ),
+    max_leaves=6,
+)
+
+
+def holds(f: Filter, item: Item) -> bool:
+    """What a filter means."""
+    kind, rest = f
+    if kind == "and":
+        return all(holds(part, item) for part in rest)
+    if kind == "or":
+        return any(holds(part, item) for part in rest)
+    if kind == "not":
+        return not holds(rest, item)
+    if kind == "word":
+        return item.word in rest["value"]
+    if kind == "tag":
+        return not item.tags.isdisjoint(rest["value"])
+    return (rest["min"] or 0) <= item.size <= (100 if rest["max"] is None else rest["max"])
+
+
+def place(order: str, item: Item) -> tuple[int, ...]:
+    """The values of an order's columns."""
+    return (item.item_id,) if order == "id" else (item.size, item.item_id)
+
+
+def expected(f: Filter, order: str, backward: bool = False) -> list[Item]:
+    """The visible items of a filter in an order."""
+    return sorted((i for i in VISIBLE if holds(f, i)), key=lambda i: place(order, i), reverse=ITEM.orders[order].descending ^ backward)
+
+
+@pytest.fixture(scope="module")
+def items(server: str) -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor that takes numbered parameters, in a session that has the items."""
+    with psycopg.connect(server) as connection:
+        cursor = psycopg.RawCursor(connection)
+        cursor.execute("CREATE TEMP TABLE item (item_id int, owner int, size int, word text, load_id int)")
+        cursor.execute("CREATE TEMP TABLE tag (item_id int, tag text)")
+        cursor.execute("CREATE TEMP TABLE owner AS SELECT generate_series(0, 4) AS owner")
+        cursor.executemany("INSERT INTO item VALUES ($1, $2, $3, $4, $5)", [item[:5] for item in ITEMS])
+        cursor.executemany("INSERT INTO tag VALUES ($1, $2)", [(item.item_id, tag) for item in ITEMS for tag in item.tags])
+        yield cursor
+
+
+def rows(cursor: psycopg.Cursor[Any], by: str, values: dict[str, Any], read: Read = ITEM, **shape: Any) -> list[tuple]:
+    """Runs the statement of a shape."""
+    statement, of_filter = compose(read, by, per_parent=read.by[by].anchor is not None, **shape)
+    return cursor.execute(
+        statement.text, statement.bind({"loads": list(LOADS), "lo": LOWEST, "hi": HIGHEST} | values | of_filter)
+    ).fetchall()
+
+
+# ---- the text
+
+
+@given(filters)
+def test_values_are_bound_and_never_in_the_text(f: Filter) -> None:
+    statement, values = compose(ITEM, "range", columns=["word"], order="id", filter=f)
+    assert not any(word in statement.text for word in (*WORDS, *TAGS))
+    assert not re.search(r":[a-z]", statement.text), "every name became a number"
+    assert {f"${n}" for n in range(1, len(statement.slots) + 1)} == set(re.findall(r"\$\d+", statement.text))
+    assert set(values) == set(statement.slots) - {"loads", "lo", "hi", "limit"}
+
+
+@given(st.data(), filters)
+def test_a_shape_has_one_statement_whatever_is_asked(data: st.DataObject, f: Filter) -> None:
+    def other(f: Filter) -> Filter:
+        """The filter with other values, and its parts in another order."""
+        kind, rest = f
+        if kind == "not":
+            return kind, other(rest)
+        if kind in ("and", "or"):
+            return kind, tuple(data.draw(st.permutations([other(part) for part in rest])))
+        return kind, {name: ["else"] if name == "value" else 7 for name in rest}
+
+    columns = data.draw(st.permutations(list(ITEM.columns)))
+    one, _ = compose(ITEM, "range", columns=ITEM.columns, order="id", filter=f)
+    two, _ = compose(ITEM, "range", columns=columns, order="id", filter=other(f))
+    assert one is two
+
+
+def test_columns_come_in_the_order_of_the_read(items: psycopg.Cursor[Any]) -> None:
+    assert ordered_columns(ITEM, ["word", "owner"]) == ("owner", "word")
+    (row,) = rows(items, "pk", {"keys": [4]}, columns=["word", "owner"], order="largest", mode="all")
+    item = ITEMS[4]
+    assert row == (4, item.size, 4, item.owner, item.word)
+    with pytest.raises(KeyError, match="item has no column colour, weight"):
+        compose(ITEM, "all", columns=["word", "weight", "colour"], order="id")
+
+
+def test_drivers_are_conditions_that_must_hold_and_not_used_where_keys_are_given() -> None:
+    tag, word = where(tag=["old"]), where(word=["ash"])
+    assert driver_of(ITEM, both(word, tag)) == "tag"
+    assert driver_of(ITEM, ("or", (tag, word))) is driver_of(ITEM, ("not", tag)) is driver_of(ITEM, word) is None
+
+    def drives(by: str, f: Filter) -> bool:
+        return "FROM (SELECT DISTINCT" in compose(ITEM, by, order="id", filter=f)[0].text
+
+    assert drives("range", both(word, tag))
+    assert not drives("ids", tag), "the keys are fewer than what the driver finds"
+    assert not drives("all", tag), "there is no range to put into it"
+    assert not drives("range", ("or", (tag, word)))
+
+
+# ---- the meaning
+
+
+@given(filters, st.sampled_from(["all", "range", "ids"]), st.sampled_from(list(ITEM.orders)), st.booleans())
+def test_rows_and_counts_are_those_of_the_filter(items: psycopg.Cursor[Any], f: Filter, by: str, order: str, backward: bool) -> None:
+    found = rows(items, by, {"ids": list(range(60))}, columns=["item_id", "word"], order=order, filter=f, mode="all", backward=backward)
+    assert found == [(0, *place(order, i), i.item_id, i.word) for i in expected(f, order, backward)]
+    assert rows(items, by, {"ids": list(range(60))}, order=order, filter=f, mode="count") == [(0, len(found))]
+
+
+@given(filters, st.integers(-3, 63), st.integers(-3, 63), st.booleans())
+def test_a_range_holds_its_lower_bound_and_not_its_upper_one(
+    items: psycopg.Cursor[Any], f: Filter, lo: int, hi: int, backward: bool
+) -> None:
+    found = rows(items, "range", {"lo": lo, "hi": hi}, order="id", filter=f, mode="all", backward=backward)
+    assert found == [(0, i.item_id) for i in expected(f, "id", backward) if lo <= i.item_id < hi]
+
+
+@given(filters, st.sampled_from(list(ITEM.orders)), st.booleans(), st.integers(1, 25))
+def test_pages_lose_and_repeat_nothing(items: psycopg.Cursor[Any], f: Filter, order: str, backward: bool, size: int) -> None:
+    found: list[tuple] = []
+    cursor: dict[str, Any] = {}
+    while page := rows(items, "all", cursor | {"limit": size}, order=order, filter=f, after=bool(cursor), backward=backward):
+        assert len(page) <= size
+        found += page
+        cursor = {f"c{i}": value for i, value in enumerate(page[-1][1:])}
+    assert found == [(0, *place(order, i)) for i in expected(f, order, backward)]
+
+
+@given(filters, st.sampled_from(list(ITEM.orders)), st.booleans(), st.integers(1, 9), st.lists(st.sampled_from(OWNERS), max_size=8))
+def test_each_parent_has_a_page_and_a_count_of_its_own(
+    items: psycopg.Cursor[Any], f: Filter, order: str, backward: bool, size: int, owners: list[int]
+) -> None:
+    """Also where a parent is asked for twice, or has nothing."""
+    theirs = {owner: [i for i in expected(f, order, backward) if i.owner == owner] for owner in sorted(set(owners))}
+    found = rows(items, "owner", {"keys": owners, "limit": size}, columns=["word"], order=order, filter=f, backward=backward)
+    assert found == [(owner, *place(order, i), i.word) for owner, own in theirs.items() for i in own[:size]]
+    counts = rows(items, "owner", {"keys": owners}, order=order, filter=f, mode="count")
+    assert sorted(counts) == [(owner, len(own)) for owner, own in theirs.items()]
+
+
+def test_counting_stops_one_past_the_limit(items: psycopg.Cursor[Any]) -> None:
+    def count(size: int) -> int:
+        many = Read("many", f"generate_series(1, {size}) t", "true", {}, {"all": By()}, {"id": Order(("t",))})
+        return rows(items, "all", {}, many, order="id", mode="count")[0][1]
+
+    assert [count(n) for n in (COUNT_LIMIT, COUNT_LIMIT + 1, COUNT_LIMIT * 2)] == [COUNT_LIMIT, COUNT_LIMIT + 1, COUNT_LIMIT + 1]
+
+
+def test_a_condition_without_value_is_no_condition() -> None:
+    assert where(word=None, size=None) == EVERYTHING == both(EVERYTHING, EVERYTHING)
+    assert where(word=["ash"], size={"min": 1, "max": None}) == ("and", (("word", {"value": ["ash"]}), ("size", {"min": 1, "max": None})))
+
+
+# ---- the statements of the store
+
+
+async def test_the_server_understands_every_composed_statement(store_url: str) -> None:
+    pool = await open_pool(store_url, size=1, timeout_ms=10_000)
+    async with pool, pool.acquire() as connection:
+        for shape in shapes():
+            try:
+                await connection.prepare(shape.sql)
+            except Exception as error:
+                error.add_note(f"{shape}: {shape.sql}")
+                raise
+
+
+async def test_the_server_understands_every_whole_statement(store_url: str) -> None:
+    pool = await open_pool(store_url, size=1, timeout_ms=10_000)
+    async with pool, pool.acquire() as connection:
+        for name, sql in statements().items():
+            prepared = await connection.prepare(sql)
+            columns = [a.name for a in prepared.get_attributes()]
+            assert columns, name
+            assert len(set(columns)) == len(columns), name
