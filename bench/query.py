@@ -242,15 +242,23 @@ async def many(api: Api, pool: asyncpg.Pool, loads: list[int], there: Places, si
 
     async def plain(keys: list[int]) -> None:
         await pool.fetch(_KEYED, keys)
-        await pool.fetch("SELECT variant_key, qual, filter, info FROM variant_record WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads)
-        await pool.fetch("SELECT variant_key, ac, an, af FROM population_frequency WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads)
-        await pool.fetch("SELECT variant_key, score_id, value FROM variant_score WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads)
+        await pool.fetch(
+            "SELECT variant_key, qual, filter, info FROM variant_record WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads
+        )
+        await pool.fetch(
+            "SELECT variant_key, ac, an, af FROM population_frequency WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads
+        )
+        await pool.fetch(
+            "SELECT variant_key, score_id, value FROM variant_score WHERE variant_key = ANY($1) AND load_id = ANY($2)", keys, loads
+        )
 
     spots: list[tuple[Work, Work]] = []
     for _ in range(SPOTS if size <= 100 else 8):
         region = there.region(1_000_000)
         rows = await pool.fetch(
-            "SELECT variant_key FROM variant WHERE variant_key >= $1 AND variant_key < $2 ORDER BY variant_key LIMIT $3", *region.keys(), size
+            "SELECT variant_key FROM variant WHERE variant_key >= $1 AND variant_key < $2 ORDER BY variant_key LIMIT $3",
+            *region.keys(),
+            size,
         )
         keys = [row[0] for row in rows]
         spots.append((lambda region=str(region): api.ask(MANY, region=region, first=size), lambda keys=keys: plain(keys)))
@@ -260,7 +268,9 @@ async def many(api: Api, pool: asyncpg.Pool, loads: list[int], there: Places, si
 async def request(name: str, spots: list[tuple[Work, Work]], clients: int) -> Figure:
     """A request at so many clients."""
     answer = await spots[0][0]()
-    figure = Figure(f"{name}, {clients} client{'s' if clients > 1 else ''}", 0, 0, objects_in(orjson.loads(answer)["data"]), statements_of(answer))
+    figure = Figure(
+        f"{name}, {clients} client{'s' if clients > 1 else ''}", 0, 0, objects_in(orjson.loads(answer)["data"]), statements_of(answer)
+    )
     figure.milliseconds, figure.limit = await in_turns(spots, clients)
     return figure
 

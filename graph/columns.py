@@ -50,7 +50,16 @@ class ColumnExecutor(ExecutorThrowingOnIncremental):
 
         return merged()
 
-    def complete_list_value(self, return_type: Any, field_details_list: Any, info: Any, path: Path, result: Any, position_context: Any) -> Any:
+    def execute_field(self, parent_type: GraphQLObjectType, source: Any, field_details_list: Any, path: Path, position_context: Any) -> Any:
+        """A field that is no column. A link that was resolved for one parent has its arguments; the others only load."""
+        load, info = self.context_value.loads.get((parent_type, *(id(details.node) for details in field_details_list)), (None, None))
+        if load is None or (result := load(source)) is None:
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        return self.complete_awaitable_value(info.return_type, field_details_list, info, path, result, position_context)
+
+    def complete_list_value(
+        self, return_type: Any, field_details_list: Any, info: Any, path: Path, result: Any, position_context: Any
+    ) -> Any:
         """The items of one list."""
         wanted = self._columns_of_items(return_type, field_details_list)
         if wanted is not None and isinstance(result, list):
@@ -88,7 +97,8 @@ def _column(field: GraphQLField) -> Column | None:
     declared = field.extensions.get("strawberry-definition")
     if declared is None or declared.base_resolver is not None or field.args:
         return None
-    required, kind = is_non_null_type(field.type), field.type
+    kind: Any = field.type
+    required = is_non_null_type(kind)
     kind = kind.of_type if required else kind
     listed = is_list_type(kind)
     kind = kind.of_type if listed else kind

@@ -27,13 +27,17 @@ class View:
 
 @dataclass(eq=False)
 class Context:
-    """One request. Every statement binds the loads of a view as `:loads`."""
+    """One request. Every statement binds the loads of a view as `:loads`.
+
+    `loaders` are the batches; `loads` is how a selected link, once resolved, loads for other parents.
+    """
 
     pool: asyncpg.Pool
     view: View
     assembly: Assembly
     reference: Any = None
     loaders: dict[Any, Any] = field(default_factory=dict)
+    loads: dict[Any, Any] = field(default_factory=dict)
     statements: int = 0
     cost: int = 0
     started: float = field(default_factory=time.perf_counter)

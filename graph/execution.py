@@ -93,7 +93,7 @@ class Executor:
         return Answer(body, False)
 
     def document(self, query: str) -> Document:
-        """The parsed and validated document. Raises GraphQLSyntaxError, RecursionError, and UserError where it is too long or repetitive."""
+        """The parsed and validated document. Raises GraphQLSyntaxError, and UserError where it is too long or repetitive."""
         found = self._documents.get(query)
         if found is not None:
             self._documents.move_to_end(query)
@@ -104,11 +104,9 @@ class Executor:
         except GraphQLSyntaxError as error:
             if "token" in error.message.lower() and str(limits.TOKENS) in error.message:
                 raise UserError("TOO_MANY_TOKENS", f"The document has more than {limits.TOKENS:,} tokens.", hint="Send values as variables, or several requests.") from None
-            if "nested too deeply" in error.message:
-                raise RecursionError from None
             raise
         if any(isinstance(e, ValidationAbortedError) for e in errors) and len(errors) < limits.ERRORS:
-            raise UserError("TOO_COMPLEX", "The document repeats so many fields that comparing them takes too long.", hint="Name each field once.")
+            raise UserError("TOO_COMPLEX", "The document repeats so many fields and fragments that checking it takes too long.", hint="Name each once.")
         operations = {d.name.value if d.name else None: d for d in node.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         found = Document(node, operations, fragments, errors)
@@ -137,4 +135,6 @@ def _coded(error: GraphQLError) -> GraphQLError:
     if error.extensions and "code" in error.extensions:
         return error
     code = "SYNTAX" if isinstance(error, GraphQLSyntaxError) else "INVALID_DOCUMENT"
+    if "nested too deeply" in error.message:  # what graphql-core says of documents, literals and variables
+        code = "TOO_DEEP"
     return GraphQLError(error.message, error.nodes, error.source, error.positions, error.path, extensions={"code": code})

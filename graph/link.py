@@ -319,10 +319,15 @@ def link(read: Read, *, by: str, on: str | None = None, order: str | None = None
         def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
             ctx: Context = info.context
             window = _window(arguments) if paged else Window()
-            key = ROOT if on is None else getattr(self, on)
-            if key is None:
-                return None
-            return _resolve(declared, ctx, getattr(self, "_view", ctx.view), key, info, window, arguments)
+
+            def load(parent: Any) -> Any:
+                key = ROOT if on is None else getattr(parent, on)
+                return None if key is None else _resolve(declared, ctx, getattr(parent, "_view", ctx.view), key, columns, window, arguments)
+
+            columns = _selected(ctx, info, *declared.types)
+            raw = info._raw_info
+            ctx.loads[raw.parent_type, *map(id, raw.field_nodes)] = load, raw
+            return load(self)
 
         return _field(resolver, function, parameters, declared, _PAGE if paged else {})
 
@@ -375,8 +380,8 @@ async def _start(ctx: Context, view: View, items: list[Any], info: strawberry.In
 
 def read_ref(ctx: Context, view: View, ref: Ref, info: strawberry.Info) -> Any:
     """A future of the object that a ref names, or of None where it is not visible."""
-    found = entities[ref.type]
-    return _resolve(found.identity, ctx, view, ref.key, info, Window(), {})
+    identity = entities[ref.type].identity
+    return _resolve(identity, ctx, view, ref.key, _selected(ctx, info, *identity.types), Window(), {})
 
 
 _PAGE: dict[str, tuple[Any, str]] = {
@@ -431,16 +436,12 @@ def _field(resolver: Callable[..., Any], function: Callable[..., Any], parameter
 # ---- the reference executor: one dataloader per link, view, arguments and selection
 
 
-def _resolve(declared: Link, ctx: Context, view: View, key: Any, info: strawberry.Info, window: Window, arguments: dict[str, Any]) -> Any:
-    cls, edge_cls = declared.types
-    columns = _selected(ctx, info, cls, edge_cls)
-    loader_key = (declared, view, window, columns, _frozen(arguments))
-
+def _resolve(declared: Link, ctx: Context, view: View, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:
     async def batch(keys: list[Any]) -> list[Any]:
         rows = await declared.rows(ctx, view, keys, columns, window, arguments)
         return [_finish(declared, ctx, rows, k, columns, window, arguments) for k in keys]
 
-    return _loader(ctx, loader_key, batch).load(key)
+    return _loader(ctx, (declared, view, window, columns, _frozen(arguments)), batch).load(key)
 
 
 def _finish(declared: Link, ctx: Context, rows: Rows, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:

@@ -207,6 +207,6 @@ async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Regio
 
 def _one(rows: list, name: str) -> dict:
     if len(rows) > 1:
-        ids = ", ".join(row["gene_id"] for row in rows)
+        ids = ", ".join(sorted(row["gene_id"] for row in rows))
         raise UserError("AMBIGUOUS_NAME", f"{name!r} is the symbol of several genes: {ids}.", value=name, hint="Use one of these identifiers.")
     return rows[0]

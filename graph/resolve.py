@@ -86,10 +86,13 @@ async def resolve_names(ctx: Context, view: View, inputs: Sequence[str]) -> list
 
 
 async def one_variant(ctx: Context, view: View, text: str) -> int | None:
-    """The key of the one variant that a name means; None where no visible file has it.
+    """The key of the one variant that a name means, which need not be visible; None where no visible file has the name.
 
     Raises UserError INVALID_NAME or AMBIGUOUS_NAME.
     """
+    name = _read(ctx, text)
+    if isinstance(name, Key):  # nothing to look up: reading the variant tells whether it is visible
+        return name.key
     (found,) = await resolve_names(ctx, view, [text])
     if found.outcome is Outcome.INVALID:
         raise UserError("INVALID_NAME", found.reason or "", value=text[:80])

@@ -57,9 +57,7 @@ def check_assembly(
     lines = list(islice(((n, line) for block in blocks for n, line in enumerate(block.lines, block.first)), SAMPLE))
     found, why = _from_header(header) or _from_names(lines) or (given, "--assembly")
     if found is None:
-        raise InputError(
-            path, None, "nothing in the file tells its assembly", f"If it is {store.name}, say so: --assembly {store.name}"
-        )
+        raise InputError(path, None, "nothing in the file tells its assembly", f"If it is {store.name}, say so: --assembly {store.name}")
     if given not in (None, found):
         raise InputError(path, None, f"it is of {found.name} ({why}), not {given.name}", f"Give --assembly {found.name}, or nothing.")
     if found is not store:

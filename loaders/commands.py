@@ -1,9 +1,9 @@
 """The commands of `vkg load`. Each parses its options, says what it loads as a `Job`, and prints what became of it.
 
-    @load.command()
-    def things(files: Files, dataset: DatasetOption = None, ...) -> None:
-        with loading() as conn:
-            report(ingest(conn, Job(...), lambda ordinal, after: things.read(files[ordinal], after=after)))
+@load.command()
+def things(files: Files, dataset: DatasetOption = None, ...) -> None:
+    with loading() as conn:
+        report(ingest(conn, Job(...), lambda ordinal, after: things.read(files[ordinal], after=after)))
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ load = typer.Typer(help="Load files into the store.", no_args_is_help=True)
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset; else that of the first file.")]
 VersionOption = Annotated[str | None, typer.Option("--version", help="Version of the dataset; else today's date.")]
-AssemblyOption = Annotated[
-    str | None, typer.Option("--assembly", help="GRCh37 or GRCh38, needed where the files do not tell theirs.")
-]
+AssemblyOption = Annotated[str | None, typer.Option("--assembly", help="GRCh37 or GRCh38, needed where the files do not tell theirs.")]
 HoldOption = Annotated[bool, typer.Option("--hold", help="Load, but don't publish: `vkg publish` makes it visible.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail, and keep nothing, when any record is rejected.")]
 
@@ -124,9 +122,7 @@ def scores(
         Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
     ] = None,
     dataset: DatasetOption = None,
-    version: Annotated[
-        str | None, typer.Option("--version", "--score-version", help="Version of the scores; else today's date.")
-    ] = None,
+    version: Annotated[str | None, typer.Option("--version", "--score-version", help="Version of the scores; else today's date.")] = None,
     assembly: AssemblyOption = None,
     hold: HoldOption = False,
     unnormalized: Annotated[

@@ -159,9 +159,7 @@ class InfoReader:
 class InfoColumn:
     """The INFO of the variants of a chunk; `InfoReader.read` makes it."""
 
-    def __init__(
-        self, reader: InfoReader, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray
-    ) -> None:
+    def __init__(self, reader: InfoReader, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray) -> None:
         self.allele = allele
         self.alts = alts
         self._reader = reader

@@ -50,9 +50,7 @@ class Record:
 
     __slots__ = ("_info", "_info_text", "alts", "chrom", "filter", "id", "line", "pos", "qual", "ref")
 
-    def __init__(
-        self, line: int, chrom: str, pos: int, id: str, ref: str, alts: list[str], qual: str, filter: str, info: str
-    ) -> None:
+    def __init__(self, line: int, chrom: str, pos: int, id: str, ref: str, alts: list[str], qual: str, filter: str, info: str) -> None:
         self.line, self.chrom, self.pos, self.id, self.ref, self.alts = line, chrom, pos, id, ref, alts
         self.qual, self.filter = qual, filter
         self._info_text = info
@@ -102,7 +100,7 @@ class Normalizer:
     def check_ref(self, chrom: int, pos: int, ref: str) -> None:
         """Checks the REF (upper case) of a record. Raises Rejected where it is not what the reference has there."""
         start = pos - self._first
-        if chrom == self._chrom and 0 <= start and self._text[start : start + len(ref)] == ref:
+        if chrom == self._chrom and start >= 0 and self._text[start : start + len(ref)] == ref:
             return
         if not _ALLELE.fullmatch(ref):
             raise Rejected(BAD_ALLELE, f"REF {ref[:_SHOWN]!r}")

@@ -9,9 +9,11 @@ command goes on with after the last chunk that was committed. `vkg doctor` shows
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +26,13 @@ from loaders.rejects import RejectsFile
 from store.copy import Chunk, Reject
 from store.database import wrap_errors
 from store.errors import StoreError
-from store.release import AlreadyLoaded, Load, SourceFile, begin
+from store.release import AlreadyLoaded, Load, SourceFile, Written, begin
 
 Read = Callable[[int, int], Generator[Chunk, None, None]]
 """(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records
 only moves the progress bar."""
+
+_UNFINISHED = "The unfinished load is invisible; load again to complete it, or see vkg doctor."
 
 
 @dataclass(frozen=True)
@@ -81,29 +85,32 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
         if load.progress:
             say(f"going on with {load.dataset} {load.version} after {load.counts['records']:,} records")
     rejects: list[RejectsFile] = []
-    try:
-        with wrap_errors(), _quiet_gc(), Progress(load.dataset, sum(f.bytes for f in job.files)) as progress:
-            before = 0
-            for ordinal, file in enumerate(job.files):
-                already = load.progress.get(ordinal)
-                rejects.append(RejectsFile(Path(file.path), already.rejects if already else 0, say))
-                if not (already and already.done):
-                    _write(load, ordinal, read, rejects[-1], job.strict, lambda done, n, before=before: progress.update(before + done, n))
-                before += file.bytes
-            release = load.finish()
-    except BaseException as error:
-        _abort(load, rejects, error)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("interrupted; nothing of this load was kept") from None
-        raise
-    for file in rejects:
-        file.close()
+    with _interrupts() as stop_if_asked:
+        try:
+            with wrap_errors(), _quiet_gc(), Progress(load.dataset, sum(f.bytes for f in job.files)) as progress:
+                for ordinal, file in enumerate(job.files):
+                    already = load.progress.get(ordinal, Written())
+                    rejects.append(RejectsFile(Path(file.path), already.rejects, say))
+                    progress.begin(sum(f.bytes for f in job.files[:ordinal]))
+                    if not already.done:
+                        with closing(_write(load, ordinal, read, rejects[-1], job.strict)) as chunks:
+                            for chunk in chunks:
+                                progress.update(chunk.position, chunk.records)
+                                stop_if_asked()
+                release = load.finish()
+        except BaseException as error:
+            undone = _abort(load, rejects, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(f"interrupted; {'nothing of this load was kept' if undone else _UNFINISHED}") from None
+            raise
+    for written in rejects:
+        written.close()
     return Outcome(load, release, [r.path for r in rejects if r.path])
 
 
-def _write(
-    load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: bool, progress: Callable[[int, int], None]
-) -> None:
+def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: bool) -> Generator[Chunk, None, None]:
+    """Writes a file from where it stands, and gives each chunk when it is committed."""
+
     def report(found: Sequence[Reject]) -> None:
         if strict and found:
             first = found[0]
@@ -115,24 +122,55 @@ def _write(
             )
         rejects.add(found)
 
-    start = load.progress[ordinal].end if ordinal in load.progress else 0
-    with ahead(read(ordinal, start)) as chunks:
+    with ahead(read(ordinal, load.progress.get(ordinal, Written()).end)) as chunks:
         for chunk in chunks:
             if chunk.tables or chunk.records:
                 load.write(ordinal, chunk, report)
-            progress(chunk.position, chunk.records)
+            yield chunk
     load.file_done(ordinal)
 
 
-def _abort(load: Load, rejects: Sequence[RejectsFile], error: BaseException) -> None:
+def _abort(load: Load, rejects: Sequence[RejectsFile], error: BaseException) -> bool:
+    """Takes a load out again; False where that could not be done."""
     for file in rejects:
         file.discard()
     try:
         with wrap_errors():
             load.abort()
-    except (StoreError, psycopg.Error):
+    except (StoreError, psycopg.Error, KeyboardInterrupt):
         # The error that led here says more than the one of a connection that is gone.
-        error.add_note("The unfinished load is invisible; load again to complete it, or see vkg doctor.")
+        error.add_note(f"  {_UNFINISHED}")
+        return False
+    return True
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Gives a function that raises KeyboardInterrupt if Ctrl-C was pressed since.
+
+    Raised in the midst of a statement it would leave a connection on which nothing can be taken back; between chunks,
+    of which there are several a second, it is safe. A second Ctrl-C does not wait.
+    """
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

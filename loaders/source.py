@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pysam
-from isal import igzip_threaded, isal_zlib
+from isal import igzip_threaded
+from isal.igzip_lib import IsalError
 
 from loaders.errors import InputError
 from store.release import SourceFile
@@ -59,7 +60,7 @@ def text_blocks(path: Path) -> Iterator[Block]:
                 number += len(lines)
         except EOFError as error:
             raise truncated(path, number) from error
-        except (OSError, isal_zlib.error) as error:
+        except (OSError, IsalError) as error:  # type: ignore[misc]  # isal's stubs take the class for an instance
             raise InputError(path, number, f"the file is damaged: {error}", _COPY_AGAIN) from error
         if rest:
             yield Block(number, _lines(path, rest, number), raw.tell())
@@ -85,7 +86,7 @@ def is_bcf(path: Path) -> bool:
     try:
         with path.open("rb") as raw, igzip_threaded.open(raw, "rb", threads=0) as file:
             return bool(file.read(3) == b"BCF")
-    except (EOFError, OSError, isal_zlib.error):
+    except (EOFError, OSError, IsalError):  # type: ignore[misc]
         return False
 
 
@@ -145,7 +146,8 @@ def _decode(line: bytes) -> str:
 
 
 def _bcf_records(path: Path, file: pysam.VariantFile) -> Iterator[Block]:
-    first, lines = 1, []
+    first = 1
+    lines: list[str] = []
     with file:
         file.subset_samples([])
         records = iter(file)

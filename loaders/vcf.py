@@ -77,8 +77,8 @@ def read(
         done = max(0, after + 1 - block.first)
         if done < len(block.lines):
             yield from batch.read(Block(block.first + done, block.lines[done:], block.position))
-    if batch.records:
-        yield batch.take(block.position)
+    if batch.pending:
+        yield batch.take(path.stat().st_size)
 
 
 class _Batch:
@@ -87,24 +87,33 @@ class _Batch:
     def __init__(self, header: VcfHeader, normalizer: Normalizer, populations: bool) -> None:
         self._normalizer = normalizer
         self._frequencies = Frequencies.for_header(header)
-        self._populations = populations
+        self._populations = populations and self._frequencies is not None
+        self._end = header.text.count("\n")
         self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]
         self._info = InfoReader(header, frozenset[str]().union(*(e.consumes for e in self._extractors)))
         rs = header.infos.get("RS")
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
         self._warnings: Counter[str] = Counter()
+        self._all_warnings = [normalizer.warnings, self._info.warnings, *(e.warnings for e in self._extractors)]
+        if self._frequencies:
+            self._all_warnings.append(self._frequencies.warnings)
         self._most = CHUNK_ROWS
         if self._frequencies:
             self._most = max(1, min(CHUNK_ROWS, _CHUNK_FREQUENCIES // len(self._frequencies.populations)))
         self._clear()
 
     def _clear(self) -> None:
-        self.records = self._bytes = 0
+        self._records = self._bytes = 0
         self._rejects: list[Reject] = []
         self._skipped: Counter[str] = Counter()
         self._infos: list[str] = []
         self._variants: list[tuple[int, int, str, str]] = []
         self._observed: list[tuple] = []
+
+    @property
+    def pending(self) -> bool:
+        """True where there is something to take."""
+        return bool(self._records or self._populations)
 
     def read(self, block: Block) -> Iterator[Chunk]:
         """Adds the records of a block; gives a chunk whenever one is full."""
@@ -117,7 +126,7 @@ class _Batch:
                 self._add(number, columns)
             except Rejected as why:
                 self._reject(number, why, columns)
-            self.records += 1
+            self._records += 1
             if len(self._variants) >= self._most or self._bytes >= CHUNK_BYTES:
                 yield self.take(block.position)
 
@@ -160,11 +169,16 @@ class _Batch:
     def take(self, position: int) -> Chunk:
         """The chunk of what was added since the last call; `position` is how far in the file that is."""
         tables = self._tables() if self._variants else {}
+        if self._frequencies and self._populations:
+            self._populations = False
+            names = self._frequencies.populations
+            columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
+            tables["frequency_population"] = pa.record_batch(columns, schema=SCHEMA["frequency_population"])
         warnings, self._warnings = self._warnings, Counter()
-        for source in filter(None, (self._normalizer, self._info, self._frequencies, *self._extractors)):
-            warnings += source.warnings
-            source.warnings.clear()
-        chunk = Chunk(tables, self.records, self._rejects, position, self._end, self._skipped, warnings)
+        for counted in self._all_warnings:
+            warnings += counted
+            counted.clear()
+        chunk = Chunk(tables, self._records, self._rejects, position, self._end, self._skipped, warnings)
         self._clear()
         return chunk
 
@@ -187,11 +201,6 @@ class _Batch:
             extracted["population_frequency"] = self._frequencies.read(info)
         for table, rows in extracted.items():
             tables[table] = rows.add_column(0, "variant_key", pa.array(key[rows.column(ROW).to_numpy()]))
-        if self._frequencies and self._populations:
-            self._populations = False
-            names = self._frequencies.populations
-            columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
-            tables["frequency_population"] = pa.record_batch(columns, schema=SCHEMA["frequency_population"])
         return tables
 
     def _quals(self, texts: Sequence[str]) -> pa.DoubleArray:

@@ -106,9 +106,7 @@ def collisions(conn: psycopg.Connection, rows: pa.RecordBatch) -> list[int]:
     hashed = np.flatnonzero(is_hashed(keys)).tolist()
     stored = {
         key: (ref, alt)
-        for key, ref, alt in conn.execute(
-            "SELECT variant_key, ref, alt FROM variant WHERE variant_key = ANY(%s)", (keys[hashed].tolist(),)
-        )
+        for key, ref, alt in conn.execute("SELECT variant_key, ref, alt FROM variant WHERE variant_key = ANY(%s)", (keys[hashed].tolist(),))
     }
     return [row for row in hashed if stored.get(int(keys[row]), locus(rows, row)[2:]) != locus(rows, row)[2:]]
 
@@ -134,9 +132,7 @@ def repeated(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def record_lines(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) -> dict[int, int]:
     """The lines of records that the load already has, by key."""
     with conn.cursor() as cursor:
-        cursor.execute(
-            "SELECT variant_key, line FROM variant_record WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id)
-        )
+        cursor.execute("SELECT variant_key, line FROM variant_record WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id))
         return dict(cursor.fetchall())
 
 

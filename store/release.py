@@ -90,7 +90,7 @@ class ReleaseRow:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Written:
     """How far a file of a load is written: up to which line, with how many rejects so far, and whether that is all of it."""
 
     end: int = 0
@@ -111,7 +111,7 @@ class Load:
     dataset: str
     version: str
     hold: bool
-    progress: dict[int, Progress] = field(default_factory=dict)
+    progress: dict[int, Written] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -140,8 +140,8 @@ class Load:
             self.reasons.update(reject.reason for reject in rejects)
             self.skipped += chunk.skipped
             self.warnings += chunk.warnings
-            before = self.progress.get(ordinal, Progress())
-            self.progress[ordinal] = Progress(chunk.end, before.rejects + len(rejects))
+            before = self.progress.get(ordinal, Written())
+            self.progress[ordinal] = Written(chunk.end, before.rejects + len(rejects))
             self.conn.execute(
                 "UPDATE load_file SET chunks = chunks + 1, resume = %s WHERE load_id = %s AND ordinal = %s",
                 (Jsonb({**asdict(self.progress[ordinal]), "counts": self._ledger()}), self.load_id, ordinal),
@@ -209,7 +209,7 @@ class Load:
 
     def file_done(self, ordinal: int) -> None:
         """Marks a file as wholly written."""
-        self.progress[ordinal] = replace(self.progress.get(ordinal, Progress()), done=True)
+        self.progress[ordinal] = replace(self.progress.get(ordinal, Written()), done=True)
         self.conn.execute("UPDATE load_file SET done = true WHERE load_id = %s AND ordinal = %s", (self.load_id, ordinal))
 
     def finish(self) -> int | None:
@@ -284,7 +284,9 @@ def begin(
         row = conn.execute("SELECT dataset_id, kind FROM dataset WHERE name = %s", (dataset,)).fetchone()
         if row and row[1] != kind:
             raise StoreError(f"dataset {dataset!r} holds {row[1]}, not {kind}", "Choose another name with --dataset.")
-        dataset_id = row[0] if row else _insert(conn, "INSERT INTO dataset (name, kind) VALUES (%s, %s) RETURNING dataset_id", dataset, kind)
+        dataset_id = (
+            row[0] if row else _insert(conn, "INSERT INTO dataset (name, kind) VALUES (%s, %s) RETURNING dataset_id", dataset, kind)
+        )
         taken = {v for (v,) in conn.execute("SELECT version FROM load WHERE dataset_id = %s AND state <> 'unloaded'", (dataset_id,))}
         if version in taken:
             raise StoreError(
@@ -324,7 +326,7 @@ def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, 
     for ordinal, resume, done in conn.execute(
         "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)
     ):
-        load.progress[ordinal] = Progress(resume["end"], resume["rejects"], done)
+        load.progress[ordinal] = Written(resume["end"], resume["rejects"], done)
         counts = resume["counts"]
         load.reasons, load.skipped, load.warnings = (Counter(counts.pop(k)) for k in ("reasons", "skipped", "warnings"))
         load.counts = Counter(counts)

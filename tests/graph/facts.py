@@ -37,10 +37,10 @@ class Facts:
 
 def read_facts(url: str) -> list[Facts]:
     """The facts of all variants of a store whose loads are all visible, in genome order."""
-    names = ["", *map(str, range(1, 23)), "X", "Y", "MT"]
+    chroms = ["", *map(str, range(1, 23)), "X", "Y", "MT"]
     with psycopg.connect(url) as conn:
         rows = conn.execute("SELECT variant_key, chrom, pos, ref, alt FROM variant ORDER BY 1").fetchall()
-        facts = {key: Facts(f"{names[chrom]}-{pos}-{ref}-{alt}", ref, alt) for key, chrom, pos, ref, alt in rows}
+        facts = {key: Facts(f"{chroms[chrom]}-{pos}-{ref}-{alt}", ref, alt) for key, chrom, pos, ref, alt in rows}
         datasets = dict(conn.execute("SELECT load_id, name FROM load JOIN dataset USING (dataset_id)").fetchall())
         for key, load, qual, filters, info in conn.execute("SELECT variant_key, load_id, qual, filter, info::text FROM variant_record"):
             digits = json.loads(info or "{}", parse_float=str, parse_int=str)
@@ -54,7 +54,8 @@ def read_facts(url: str) -> list[Facts]:
         for key, name, value in conn.execute("SELECT variant_key, name, value FROM variant_score JOIN score USING (load_id, score_id)"):
             if key in facts:  # a score may await its variant
                 facts[key].scores.append((name, value))
-        populations = dict(((load, n), name) for load, n, name in conn.execute("SELECT load_id, ordinal, population FROM frequency_population"))
+        names = conn.execute("SELECT load_id, ordinal, population FROM frequency_population")
+        populations = {(load, n): name for load, n, name in names}
         for key, load, af in conn.execute("SELECT variant_key, load_id, af FROM population_frequency"):
             facts[key].frequencies += [(datasets[load], populations[load, n], value) for n, value in enumerate(af, 1)]
     return list(facts.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 import uvicorn
+from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
 from graph.app import application
 from graph.commands import listen
@@ -82,7 +84,9 @@ def test_a_document_that_cannot_run_is_a_400_and_a_field_that_fails_is_not(
         assert [error["extensions"]["code"] for error in body.get("errors", ())] == ([code] if code else [])
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql", ""]
+)
 def test_a_body_of_another_type_is_a_415(demo: Api, kind: str) -> None:
     response = demo.request("POST", "/graphql", content=json.dumps({"query": STORE}), headers={"Content-Type": kind})
     assert response.status_code == 415
@@ -130,7 +134,11 @@ def test_queries_can_be_asked_with_get(demo: Api) -> None:
     body = demo.request("GET", "/graphql", params=asked).json()
     assert body["data"] == {"variant": {"name": "20-1897442-C-T"}}
     assert body["extensions"]["cost"]["statements"] == 2
-    for params, code in (({}, "NO_QUERY"), ({"query": STORE, "variables": "{"}, "BAD_JSON"), ({"query": STORE, "variables": "[1]"}, "BAD_REQUEST")):
+    for params, code in (
+        ({}, "NO_QUERY"),
+        ({"query": STORE, "variables": "{"}, "BAD_JSON"),
+        ({"query": STORE, "variables": "[1]"}, "BAD_REQUEST"),
+    ):
         response = demo.request("GET", "/graphql", params=params)
         assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (400, code)
 
@@ -207,8 +215,6 @@ def test_the_schema_is_served_as_it_is_exported(demo: Api) -> None:
 
 
 def test_introspection_tells_the_same_schema(demo: Api) -> None:
-    from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
-
     told = build_client_schema(demo.data(get_introspection_query(specified_by_url=True)))
     assert print_schema(lexicographic_sort_schema(told)) + "\n" == (ROOT / "schema.graphql").read_text()
 
@@ -229,7 +235,11 @@ def test_metrics_count_what_was_asked(demo: Api) -> None:
     demo.ask('{ node(id: "x") { id } }')
     demo.ask('{ variant(id: "rs4813331") { name } }')
     after = counts()
-    grown = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0) and not name.endswith(("_sum", "_created"))}
+    grown = {
+        name: after[name] - before.get(name, 0)
+        for name in after
+        if after[name] != before.get(name, 0) and not name.endswith(("_sum", "_created"))
+    }
     assert grown == {
         'vkg_requests_total{outcome="ok"}': 2, 'vkg_requests_total{outcome="refused"}': 1, 'vkg_requests_total{outcome="errors"}': 1,
         "vkg_request_seconds_count": 4, "vkg_statements_total": 2,
@@ -241,7 +251,16 @@ def test_metrics_count_what_was_asked(demo: Api) -> None:
 
 def test_info_numbers_have_the_digits_of_the_file(annotated: Api) -> None:
     content = annotated.post('{ variants(region: "20:1890000-1897000") { nodes { records { info } } } }').content
-    for digits in (b'"MQ":60.00,', b'"MQ":60}', b'"MQ":59.90,', b'"MQ":1.50e-05,', b'"SC":[0.1,-2.5,3]', b'"DP":9.0', b'"AF_AFR":null', b'"DB":true'):
+    for digits in (
+        b'"MQ":60.00}',
+        b'"MQ":60}',
+        b'"MQ":59.90,',
+        b'"MQ":1.50e-05,',
+        b'"SC":[0.1,-2.5,3]',
+        b'"DP":9.0',
+        b'"AF_AFR":null',
+        b'"DB":true',
+    ):
         assert digits in content
 
 
@@ -254,7 +273,9 @@ def test_large_counts_are_strings(demo: Api) -> None:
 # ---- when something fails inside
 
 
-def test_a_failure_inside_is_masked_and_logged_under_its_id(own_annotated: str, serve: Callable[..., Api], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_inside_is_masked_and_logged_under_its_id(
+    own_annotated: str, serve: Callable[..., Api], caplog: pytest.LogCaptureFixture
+) -> None:
     with psycopg.connect(own_annotated, autocommit=True) as conn:  # a damaged row, which no loader writes
         conn.execute("UPDATE transcript_consequence SET impact = 9 WHERE 'stop_lost' = ANY(terms)")
     api = serve(own_annotated)
@@ -286,8 +307,9 @@ class Wire:
     def cut(self) -> None:
         Path(self._path).unlink()
         for end in [self._listener, *self._ends]:
-            with _closing(end):
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()
         self._ends.clear()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -304,22 +326,10 @@ class Wire:
 
     @staticmethod
     def _carry(one: socket.socket, other: socket.socket) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while data := one.recv(65536):
                 other.sendall(data)
-        except OSError:
-            return
-
-
-class _closing:
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type | None, *_: object) -> bool:
-        self._end.close()
-        return kind is not None and issubclass(kind, OSError)
+            other.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -378,7 +388,9 @@ def _until(holds: Callable[[], bool], seconds: float) -> None:
 def address(demo_url: str) -> Iterator[str]:
     """Where uvicorn serves the demo data, with the options of `vkg serve`."""
     sock = listen("127.0.0.1", 0)
-    config = uvicorn.Config(application(settings(demo_url)), loop="uvloop", http="httptools", ws="none", log_level="warning", server_header=False, lifespan="on")
+    config = uvicorn.Config(
+        application(settings(demo_url)), loop="uvloop", http="httptools", ws="none", log_level="warning", server_header=False, lifespan="on"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
@@ -413,7 +425,10 @@ def test_a_body_that_never_ends_is_cut_off_and_the_server_goes_on(address: str) 
 
 def test_a_client_that_goes_away_harms_nobody(address: str) -> None:
     host, port = address.removeprefix("http://").split(":")
-    for part in (b"POST /graphql HTTP/1.1\r\n", b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"):
+    for part in (
+        b"POST /graphql HTTP/1.1\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{",
+    ):
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(part)
     assert httpx.post(f"{address}/graphql", json={"query": STORE}).json()["data"] == ANSWER

@@ -118,9 +118,13 @@ def every_row(demo: Api) -> list[tuple[str, str]]:
             return rows
 
 
-def test_pages_lose_no_row_while_loads_are_published_and_unloaded(own_demo: str, serve: Callable[..., Api], sites: list[Any], tmp_path: Path) -> None:
+def test_pages_lose_no_row_while_loads_are_published_and_unloaded(
+    own_demo: str, serve: Callable[..., Api], sites: list[Any], tmp_path: Path
+) -> None:
     api = serve(own_demo)
-    files = [write_vcf(tmp_path / f"{n}.vcf", *(f"20 {pos} . N {alt} . . DP={n}" for pos in NOWHERE for alt in "ACG"[: n + 1])) for n in range(3)]
+    files = [
+        write_vcf(tmp_path / f"{n}.vcf", *(f"20 {pos} . N {alt} . . DP={n}" for pos in NOWHERE for alt in "ACG"[: n + 1])) for n in range(3)
+    ]
     stop, published = threading.Event(), []
 
     def load_and_unload() -> None:
@@ -179,7 +183,9 @@ def test_total_counts_stop_at_ten_thousand_and_say_so(demo: Api, sites: list[Any
 
 
 def test_total_counts_do_not_depend_on_the_page(demo: Api) -> None:
-    query = "query ($after: String) { variants(region: \"20:1897000-1900000\", first: 5, after: $after) { totalCount pageInfo { endCursor } } }"
+    query = (
+        'query ($after: String) { variants(region: "20:1897000-1900000", first: 5, after: $after) { totalCount pageInfo { endCursor } } }'
+    )
     first = demo.data(query)["variants"]
     second = demo.data(query, {"after": first["pageInfo"]["endCursor"]})["variants"]
     assert first["totalCount"] == second["totalCount"] > 5

@@ -229,14 +229,26 @@ def test_variants_by_names_come_in_genome_order_each_once(demo: Api) -> None:
 
 
 def test_nodes_keep_the_order_of_their_ids_and_a_gap_for_what_is_not_there(annotated: Api) -> None:
-    ids = ["Gene:ENSG00000198053", "Gene:NOPE", "Load:1", "Load:99", "Release:2", "Transcript:ENST00000217305", "Variant:A00CDC9108E80001", "Gene:ENSG00000198053"]
+    ids = [
+        "Gene:ENSG00000198053",
+        "Gene:NOPE",
+        "Load:1",
+        "Load:99",
+        "Release:2",
+        "Transcript:ENST00000217305",
+        "Variant:A00CDC9108E80001",
+        "Gene:ENSG00000198053",
+    ]
     found = annotated.data("query ($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }", {"ids": ids})["nodes"]
     shown = [node and node["id"] for node in found]
     assert shown == [id if id not in ("Gene:NOPE", "Load:99", "Variant:A00CDC9108E80001") else None for id in ids]
     assert all(node["__typename"] == node["id"].split(":")[0] for node in found if node)
 
 
-@pytest.mark.parametrize("id", ["", "Gene", "Gene:", "Nope:1", "Load:x", "Load:-1", "Load:99999999999", "Variant:20-1-A-T", "Variant:zz", "VariantRecord:1", "Load:²"])
+@pytest.mark.parametrize(
+    "id",
+    ["", "Gene", "Gene:", "Nope:1", "Load:x", "Load:-1", "Load:99999999999", "Variant:20-1-A-T", "Variant:zz", "VariantRecord:1", "Load:²"],
+)
 def test_what_is_no_id_is_refused(annotated: Api, id: str) -> None:
     error = annotated.error("query ($id: ID!) { node(id: $id) { id } }", {"id": id})
     assert (error["code"], error.get("value", "")) == ("BAD_ID", id)
@@ -246,7 +258,9 @@ def test_what_is_no_id_is_refused(annotated: Api, id: str) -> None:
 # ---- genes
 
 
-@pytest.mark.parametrize("name", ["SIRPA", "sirpa", " Sirpa ", "ENSG00000198053", "ENSG00000198053.7", "ensg00000198053.99", "Gene:ENSG00000198053"])
+@pytest.mark.parametrize(
+    "name", ["SIRPA", "sirpa", " Sirpa ", "ENSG00000198053", "ENSG00000198053.7", "ensg00000198053.99", "Gene:ENSG00000198053"]
+)
 def test_a_gene_has_its_symbol_and_its_identifier_with_or_without_version(annotated: Api, name: str) -> None:
     assert annotated.data("query ($id: String!) { gene(id: $id) { geneId } }", {"id": name}) == {"gene": {"geneId": "ENSG00000198053"}}
     found = annotated.data("query ($ids: [String!]) { genes(ids: $ids) { nodes { geneId } } }", {"ids": [name]})
@@ -287,14 +301,14 @@ def test_an_unknown_gene_is_null_alone_and_an_error_as_a_place(annotated: Api) -
     ],
 )  # fmt: skip
 def test_genes_by_region_biotype_and_names(annotated: Api, arguments: str, symbols: list[str]) -> None:
-    found = annotated.data("{ genes(%s) { nodes { symbol } } }" % arguments if arguments else "{ genes { nodes { symbol } } }")
+    found = annotated.data(f"{{ genes{f'({arguments})' if arguments else ''} {{ nodes {{ symbol }} }} }}")
     assert [gene["symbol"] for gene in found["genes"]["nodes"]] == symbols
 
 
 @pytest.mark.parametrize("region", ["", "nope", "20:5-1", "20:0-5", "20:x-y", "99:1-5", "20:1-5-9", "20:99999999999-", ":1-5", "20:-5"])
 def test_an_unknown_region_is_refused(demo: Api, region: str) -> None:
     for field in ("variants", "genes"):
-        error = demo.error("query ($region: String) { %s(region: $region) { nodes { id } } }" % field, {"region": region})
+        error = demo.error(f"query ($region: String) {{ {field}(region: $region) {{ nodes {{ id }} }} }}", {"region": region})
         assert error["code"] == "INVALID_NAME"
         assert len(error["message"]) > 10
         assert "hint" in error
@@ -356,6 +370,9 @@ def test_search_of_a_region_gives_its_variants_in_order(demo: Api, sites: list[A
     assert search(demo, "20:1,897,000-1,897,500", 2) == there[:2]
 
 
-@pytest.mark.parametrize(("text", "first", "code"), [("x" * 201, 10, "TEXT_TOO_LONG"), ("S", 0, "BAD_PAGE"), ("S", 1001, "PAGE_TOO_LARGE"), ("S", -5, "BAD_PAGE")])
+@pytest.mark.parametrize(
+    ("text", "first", "code"),
+    [("x" * 201, 10, "TEXT_TOO_LONG"), ("S", 0, "BAD_PAGE"), ("S", 1001, "PAGE_TOO_LARGE"), ("S", -5, "BAD_PAGE")],
+)
 def test_a_search_that_is_too_much_is_refused(demo: Api, text: str, first: int, code: str) -> None:
     assert demo.error(SEARCH, {"text": text, "first": first})["code"] == code

@@ -62,7 +62,7 @@ def test_names_follow_one_convention() -> None:
         name = re.split(r"[.(]", path.rstrip(":)"))[-1]
         parent = TYPES[path.split(".")[0]]
         style = "type" if "." not in path else "value" if isinstance(parent, GraphQLEnumType) else "field"
-        if not re.fullmatch(styles[style], name) or re.search(r"[A-Z]{2}", name) and style == "field":
+        if not re.fullmatch(styles[style], name) or (style == "field" and re.search(r"[A-Z]{2}", name)):
             wrong.append(path)
     assert wrong == []
 
@@ -125,7 +125,9 @@ def test_orders_are_total(read: Read, conn: psycopg.Connection[Any]) -> None:
     for name, order in read.orders.items():
         columns = {column.removeprefix("t.") for column in order.columns if re.fullmatch(r"t\.\w+", column)}
         assert columns <= not_null, name
-        for by in (by for used, by in read.by.items() if any(link.by == used and link.order == name for link in links if link.read is read)):
+        for by in (
+            by for used, by in read.by.items() if any(link.by == used and link.order == name for link in links if link.read is read)
+        ):
             assert key <= columns | newest | _fixed(by), name
 
 

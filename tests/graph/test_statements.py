@@ -13,7 +13,7 @@ LEVELS = "genes(first: 2) { nodes { symbol load { version } transcripts(first: 3
 
 @pytest.mark.parametrize(("links", "most"), [(THREE, 5), (FIVE, 7), (LEVELS, 5)], ids=["three links", "five links", "four levels"])
 def test_a_thousand_parents_take_as_many_statements_as_one(demo: Api, links: str, most: int) -> None:
-    query = "query ($first: Int!) { variants(region: \"20:1890000-2300000\", first: $first) { nodes { name %s } } }" % links
+    query = f'query ($first: Int!) {{ variants(region: "20:1890000-2300000", first: $first) {{ nodes {{ name {links} }} }} }}'
     one, thousand = demo.cost(query, {"first": 1}), demo.cost(query, {"first": 1000})
     assert one["statements"] == thousand["statements"] == most
     assert len(demo.data(query, {"first": 1000})["variants"]["nodes"]) == 1000
@@ -47,16 +47,16 @@ def test_resolving_takes_one_statement_for_each_kind_of_name(annotated: Api) -> 
 
 
 def test_a_page_of_names_and_its_count_look_the_names_up_once(annotated: Api) -> None:
-    query = "{ variants(ids: [\"rs9000001\"]) { nodes { name } totalCount } }"
+    query = '{ variants(ids: ["rs9000001"]) { nodes { name } totalCount } }'
     assert annotated.cost(query)["statements"] == 3
 
 
 def test_the_same_list_twice_is_read_once(demo: Api) -> None:
-    query = "{ variants(region: \"20:1890000-1900000\") { nodes { %s } } }"
+    query = '{ variants(region: "20:1890000-1900000") { nodes { %s } } }'
     once = demo.cost(query % "records { line }")["statements"]
     assert demo.cost(query % "a: records { line } b: records { line }")["statements"] == once
     assert demo.cost(query % "a: records { line } b: records { qual }")["statements"] == once + 1
 
 
 def test_a_list_below_no_rows_is_not_read(demo: Api) -> None:
-    assert demo.cost("{ variants(region: \"20:1-10\") { nodes { records { line } genes { nodes { id } } } } }")["statements"] == 1
+    assert demo.cost('{ variants(region: "20:1-10") { nodes { records { line } genes { nodes { id } } } } }')["statements"] == 1

@@ -228,9 +228,7 @@ def test_a_store_that_was_not_made_yet(
     assert "vkg init --assembly" in capsys.readouterr().err
 
 
-def test_a_reference_given_to_a_store_without_one_is_registered(
-    grch37: Conn, load_vcf: Any, write_vcf: Any, write_fasta: Any
-) -> None:
+def test_a_reference_given_to_a_store_without_one_is_registered(grch37: Conn, load_vcf: Any, write_vcf: Any, write_fasta: Any) -> None:
     fasta = write_fasta({"20": "ACGT" * 100})
     load_vcf(grch37, write_vcf("20 9 . A G . . ."), reference=fasta)
     assert genome(grch37).reference_path == fasta

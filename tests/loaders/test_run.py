@@ -79,7 +79,8 @@ def test_rs_that_means_something_else_is_no_rsid(grch37: Conn, load_vcf: Any, wr
 @pytest.mark.parametrize("form", ["gzip", "bgzip", "bcf", "crlf", "no newline at the end"])
 def test_a_file_says_the_same_in_every_form(grch37: Conn, load_vcf: Any, write_vcf: Any, form: str) -> None:
     path = write_vcf(
-        *(f"20 {n} rs{n} A G . PASS AF=0.5" for n in range(100, 3000)), header=INFO + "\n##contig=<ID=20>\n##FILTER=<ID=PASS,Description=\"\">"
+        *(f"20 {n} rs{n} A G . PASS AF=0.5" for n in range(100, 3000)),
+        header=INFO + '\n##contig=<ID=20>\n##FILTER=<ID=PASS,Description="">',
     )
     text = path.read_bytes()
     other = path.with_name("other.vcf.gz")
@@ -97,7 +98,9 @@ def test_a_file_says_the_same_in_every_form(grch37: Conn, load_vcf: Any, write_v
         other.write_bytes(text.rstrip(b"\n"))
     load_vcf(grch37, path, dataset="one")
     load_vcf(grch37, other, dataset="two")
-    sides = rows(grch37, "SELECT array_agg((variant_key, ids, filter, info::text) ORDER BY variant_key) FROM variant_record GROUP BY load_id")
+    sides = rows(
+        grch37, "SELECT array_agg((variant_key, ids, filter, info::text) ORDER BY variant_key) FROM variant_record GROUP BY load_id"
+    )
     assert sides[0] == sides[1]
     assert len(sides[0][0]) == 2900
 

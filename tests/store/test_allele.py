@@ -89,7 +89,8 @@ def test_left_align_spells_the_same_haplotype_trimmed_and_only_once(change: tupl
         return
     normal = left_align(pos, ref, alt, lambda start, end: reference[start - 1 : end])
     assert haplotype(reference, *normal) == haplotype(reference, pos, ref, alt)
-    assert normal[1] and normal[2] and normal[0] >= 1
+    assert normal[1] and normal[2]  # noqa: PT018
+    assert normal[0] >= 1
     assert trim(*normal) == normal
     assert left_align(*normal, lambda start, end: reference[start - 1 : end]) == normal
 
@@ -124,9 +125,7 @@ def test_left_align_equals_bcftools_norm(tmp_path: Path) -> None:
     lines = [f"1\t{pos}\t{number}\t{ref}\t{alt}\t.\t.\t.\n" for number, (pos, ref, alt) in enumerate(rows)]
     header = f"##fileformat=VCFv4.2\n##contig=<ID=1,length={len(reference)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     (tmp_path / "in.vcf").write_text(header + "".join(lines))
-    done = subprocess.run(
-        ["bcftools", "norm", "-f", tmp_path / "ref.fa", tmp_path / "in.vcf"], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(["bcftools", "norm", "-f", tmp_path / "ref.fa", tmp_path / "in.vcf"], check=True, capture_output=True, text=True)
     theirs = {}
     for line in done.stdout.splitlines():
         if not line.startswith("#"):

@@ -123,4 +123,3 @@ def test_references_of_unlike_reach_have_unlike_digests(tmp_path: Path) -> None:
     )
     assert one != two
     assert one == same
-

@@ -146,9 +146,7 @@ def test_a_load_that_was_cut_off_goes_on(db: psycopg.Connection[Any], store_url:
     assert (second.progress[0].end, second.progress[0].done) == (6, False)
     found: list[Reject] = []
     second.write(0, chunk(A, C, line=7), found.extend)
-    assert [(r.line, r.reason, r.detail) for r in found] == [
-        (7, "repeated record", "the same variant as line 6 after normalisation")
-    ]
+    assert [(r.line, r.reason, r.detail) for r in found] == [(7, "repeated record", "the same variant as line 6 after normalisation")]
     second.file_done(0)
     second.finish()
     assert loads(db)[0].counts | {"reasons": {"repeated record": 1}, "records": 4, "rejects": 1, "variant_record": 3} == loads(db)[0].counts
@@ -258,5 +256,3 @@ def test_the_files_of_a_load_keep_their_hash_size_and_header(db: psycopg.Connect
     begin(db, dataset="kg", kind="variants", version=None, files=files, options={"x": 1})
     found = db.execute("SELECT ordinal, path, sha256, bytes, header, done FROM load_file ORDER BY 1").fetchall()
     assert found == [(0, "/a", "1" * 64, 1, "##h\n", False), (1, "/b", "2" * 64, 2, None, False)]
-
-

@@ -101,5 +101,3 @@ def test_every_position_of_every_chromosome_has_room() -> None:
     for assembly in ASSEMBLIES:
         for chrom, length in enumerate(assembly.lengths, 1):
             assert decode(encode_one(chrom, length, "A", "C")) == (chrom, length, "A", "C")
-
-

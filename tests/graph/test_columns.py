@@ -1,0 +1,93 @@
+"""Fields taken out of graphql-core's way answer as it would: values, order, nulls and errors, to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+import strawberry
+from graphql import execute, parse
+
+from graph.columns import ColumnExecutor, columns
+
+
+@strawberry.enum
+class Colour(Enum):
+    RED = "RED"
+    BLUE = "BLUE"
+
+
+@strawberry.type
+class Leaf:
+    name: str
+    size: int | None
+    colours: list[Colour]
+    notes: list[str | None] | None
+
+    @strawberry.field
+    def loud(self) -> str:
+        return self.name.upper()
+
+    @strawberry.field
+    async def late(self) -> str | None:
+        if self.size is None:
+            raise ValueError("no size")
+        return self.name
+
+
+@strawberry.type
+class Tree:
+    name: str
+    leaves: list[Leaf]
+    perhaps: list[Leaf | None] | None
+    best: Leaf | None
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def tree(self) -> Tree | None:
+        return TREES[self]
+
+
+def leaf(name: Any = "ash", size: Any = 1, colours: Any = ("RED",), notes: Any = None) -> Leaf:
+    return Leaf(name=name, size=size, colours=colours, notes=notes)
+
+
+TREES = {
+    "whole": Tree(name="oak", leaves=[leaf(), leaf("fir", None, ["BLUE", "RED"], ["a", "b"])], perhaps=[leaf("ivy")], best=leaf()),
+    "empty": Tree(name="oak", leaves=[], perhaps=None, best=None),
+    "a null that must not be": Tree(name="oak", leaves=[leaf(), leaf(None)], perhaps=[leaf("ivy"), leaf(None)], best=leaf(None)),
+    "a null item": Tree(name="oak", leaves=[leaf(colours=["RED", None])], perhaps=[None, leaf(notes=["a", None])], best=leaf(notes=[None])),
+    "a value of the wrong kind": Tree(name="oak", leaves=[leaf(size="much")], perhaps=[leaf(size=2**40)], best=leaf(colours=["GREEN"])),
+    "a list that is none": Tree(name="oak", leaves=[leaf(colours=7)], perhaps=7, best=leaf(colours="RED")),
+}
+DOCUMENTS = [
+    "{ tree { name leaves { name size colours notes } perhaps { name size notes } best { size name colours } } }",
+    "{ tree { __typename again: name leaves { __typename size also: size loud } perhaps { late name } best { late loud name } } }",
+    """query ($no: Boolean = false) { tree { ...F leaves { name @include(if: $no) size @skip(if: $no) } leaves { colours } } }
+    fragment F on Tree { best { ...G } } fragment G on Leaf { notes ... on Leaf { name } }""",
+    "{ tree { leaves { late size } perhaps { colours } best { notes } } }",
+]
+SCHEMA = strawberry.Schema(Query)._schema
+
+
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_answers_are_those_of_graphql_core(tree: str, document: str) -> None:
+    async def answer(executor: Any) -> tuple[bytes, list[bytes]]:
+        result = execute(SCHEMA, parse(document), tree, SimpleNamespace(loads={}), executor_class=executor)
+        if asyncio.iscoroutine(result):
+            result = await result
+        return orjson.dumps(result.data), sorted(orjson.dumps(error.formatted) for error in result.errors or ())
+
+    assert await answer(ColumnExecutor) == await answer(None)
+
+
+def test_columns_are_the_fields_without_a_function() -> None:
+    assert set(columns(SCHEMA.type_map["Leaf"])) == {"__typename", "name", "size", "colours", "notes"}
+    assert set(columns(SCHEMA.type_map["Tree"])) == {"__typename", "name"}
