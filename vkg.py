@@ -16,7 +16,9 @@ from loaders.errors import LoaderError
 from store import commands as store_commands
 from store.errors import StoreError
 
-app = typer.Typer(help="A knowledge graph of genetic variation.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A knowledge graph of genetic variation.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 for group in (store_commands.store, graph_commands.graph):
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)
@@ -39,7 +41,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
     loader_commands.genes(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
     if serve:
         address = f"http://127.0.0.1:{port}/graphql"
-        typer.echo(f"\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  curl {address} --json '{{\"query\": \"{TRY}\"}}'\n")
+        typer.echo(f'\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  curl {address} --json \'{{"query": "{TRY}"}}\'\n')
         sys.stdout.flush()
         graph_commands.run("127.0.0.1", port)
 

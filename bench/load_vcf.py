@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -37,6 +39,8 @@ SITES = (250_000, 500_000, 1_000_000)
 ROUNDS = 3
 TABLES = ("variant", *OBSERVATIONS)
 
+_BASES = "ACGT"
+_BATCH = 10_000
 _HEADER = """##fileformat=VCFv4.2
 ##FILTER=<ID=PASS,Description="All filters passed">
 ##INFO=<ID=AC,Number=A,Type=Integer,Description="Allele count">
@@ -75,34 +79,32 @@ TITLE = f"{'':<34} {'rows':>10} {'records/s':>10} {'limit':>10} {'share':>7} {'p
 def write_vcf(path: Path, sites: int) -> None:
     """A bgzipped VCF in genome order: 95 % one base for another, the others short indels, INFO as 1000 Genomes has it."""
     random = np.random.default_rng(0)
-    bases = "ACGT"
     with pysam.BGZFile(str(path), "wb") as file:
         contigs = [f"##contig=<ID={NAMES[c - 1]},length={GRCH37.length(c)}>\n" for c in sorted(CHROMOSOMES)]
         file.write((_HEADER + "".join(contigs) + "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n").encode())
         for chrom in sorted(CHROMOSOMES, reverse=True):
             here = min(sites, GRCH37.length(chrom) // SPACING - 1)
             sites -= here
-            lines = []
-            for site, (offset, base, other, length, kind, depth) in enumerate(random.integers(0, 1 << 20, (here, 6)).tolist()):
-                ref = bases[base % 4]
-                alt = bases[(base % 4 + 1 + other % 3) % 4]
-                if kind % 20 == 0:
-                    alt = ref + (bases * 2)[other % 4 : other % 4 + 1 + length % 4]
-                    ref, alt = (ref, alt) if kind % 40 else (alt, ref)
-                count = 1 + int(4000 * (length / (1 << 20)) ** 8)
-                af = f"{count / 5008:.4g}"
-                lines.append(
-                    f"{NAMES[chrom - 1]}\t{site * SPACING + 100 + offset % SPACING}\trs{1000 + site * 25 + chrom}\t{ref}\t{alt}\t100\tPASS\t"
-                    f"AC={count};AF={af};AN=5008;DP={5000 + depth % 30000};EAS_AF={af};EUR_AF=0.{depth % 1000:03};AFR_AF=0;VT=SNP\n"
-                )
-                if len(lines) == 10_000:
-                    file.write("".join(lines).encode())
-                    lines = []
-            file.write("".join(lines).encode())
+            for start in range(0, here, _BATCH):
+                draws = random.integers(0, 1 << 20, (min(_BATCH, here - start), 6)).tolist()
+                file.write("".join(_line(chrom, start + n, *draw) for n, draw in enumerate(draws)).encode())
+
+
+def _line(chrom: int, site: int, offset: int, base: int, other: int, length: int, kind: int, depth: int) -> str:
+    ref, alt = _BASES[base % 4], _BASES[(base % 4 + 1 + other % 3) % 4]
+    if kind % 20 == 0:
+        alt = ref + (_BASES * 2)[other % 4 : other % 4 + 1 + length % 4]
+        ref, alt = (ref, alt) if kind % 40 else (alt, ref)
+    count = 1 + int(4000 * (length / (1 << 20)) ** 8)
+    af = f"{count / 5008:.4g}"
+    return (
+        f"{NAMES[chrom - 1]}\t{site * SPACING + 100 + offset % SPACING}\trs{1000 + site * 25 + chrom}\t{ref}\t{alt}\t100\tPASS\t"
+        f"AC={count};AF={af};AN=5008;DP={5000 + depth % 30000};EAS_AF={af};EUR_AF=0.{depth % 1000:03};AFR_AF=0;VT=SNP\n"
+    )
 
 
 def load(url: str, path: Path) -> None:
-    """Loads a file as `vkg load vcf --unnormalized` does, and prints records, rows and seconds as JSON."""
+    """Loads a file as `vkg load vcf --unnormalized` does, and prints records, rows, seconds and peak memory (MB) as JSON."""
     from loaders.run import Outcome, ingest
     from loaders.vcf_job import vcf_job
 
@@ -113,21 +115,14 @@ def load(url: str, path: Path) -> None:
         seconds = time.perf_counter() - started
     assert isinstance(outcome, Outcome)
     counts = outcome.load.counts
-    print(json.dumps({"records": counts["records"], "rows": sum(counts[table] for table in TABLES), "seconds": seconds}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"records": counts["records"], "rows": sum(counts[table] for table in TABLES), "seconds": seconds, "peak": peak}))
 
 
-def run_load(url: str, path: Path) -> tuple[dict, float]:
-    """What `load` printed in a process of its own, and that process's peak memory in MB."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "bench.load_vcf", "--load", url, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert child.stdout
-    printed = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"the load of {path} failed")
-    return json.loads(printed), usage.ru_maxrss / 1024
+def run_load(url: str, path: Path) -> dict[str, Any]:
+    """What `load` prints in a process of its own."""
+    command = [sys.executable, "-m", "bench.load_vcf", "--load", url, str(path)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
 
 
 class Stores:
@@ -180,12 +175,12 @@ def measure(stores: Stores, name: str, path: Path, rounds: int) -> Figure:
     seconds, limits, peaks = [], [], []
     for _ in range(rounds):
         with stores.fresh() as url:
-            found, peak = run_load(url, path)
+            found = run_load(url, path)
             stores.dump(url)
         with stores.fresh() as url:
             limits.append(stores.copy(url))
         seconds.append(found["seconds"])
-        peaks.append(peak)
+        peaks.append(found["peak"])
     return Figure(name, found["records"], found["rows"], statistics.median(seconds), statistics.median(limits), max(peaks))
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 class ClinicalAspect(Enum):
     GERMLINE = strawberry.enum_value("GERMLINE", description="Inherited disease, risk, and drug response.")
     ONCOGENICITY = strawberry.enum_value("ONCOGENICITY", description="Whether a somatic variant drives cancer.")
-    SOMATIC_IMPACT = strawberry.enum_value("SOMATIC_IMPACT", description="What a somatic variant means for diagnosis, prognosis or therapy.")
+    SOMATIC_IMPACT = strawberry.enum_value(
+        "SOMATIC_IMPACT", description="What a somatic variant means for diagnosis, prognosis or therapy."
+    )
 
 
 @entity(CONSEQUENCE, description="The predicted consequence of a variant for one transcript, as VEP or SnpEff wrote it into a file.")
@@ -114,7 +116,9 @@ class Frequency:
     variant_key: strawberry.Private[int]
     load_id: strawberry.Private[int]
     population: str = leaf("Population as the dataset names it; ALL is the dataset's overall frequency.")
-    frequency: float | None = leaf("ALT allele frequency, 0 to 1: as published, else alleleCount / alleleNumber; null where nothing was called.")
+    frequency: float | None = leaf(
+        "ALT allele frequency, 0 to 1: as published, else alleleCount / alleleNumber; null where nothing was called."
+    )
     allele_count: int | None = leaf("ALT alleles counted.")
     allele_number: int | None = leaf("Alleles called.")
     homozygotes: int | None = leaf("Individuals homozygous for ALT, where published.")

@@ -182,7 +182,9 @@ async def _read(request: Request) -> tuple[list[dict[str, Any]], bool]:
         raise UserError("BATCH_SIZE", f"A batch of {len(operations)} operations.", hint=f"Send 1 to {limits.BATCH}.")
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
-            raise UserError("NO_QUERY", "No query.", hint='Send {"query": "{ store { assembly } }"}, with variables and operationName as needed.')
+            raise UserError(
+                "NO_QUERY", "No query.", hint='Send {"query": "{ store { assembly } }"}, with variables and operationName as needed.'
+            )
         for name, wanted in (("variables", dict), ("extensions", dict), ("operationName", str)):
             if operation.get(name) is not None and not isinstance(operation[name], wanted):
                 raise UserError("BAD_REQUEST", f"{name} is not {'an object' if wanted is dict else 'a string'}.")
@@ -190,7 +192,9 @@ async def _read(request: Request) -> tuple[list[dict[str, Any]], bool]:
 
 
 async def _body(request: Request) -> bytes:
-    too_large = UserError("BODY_TOO_LARGE", f"The request body is larger than {limits.BODY_BYTES:,} bytes.", hint="Send fewer or smaller variables.")
+    too_large = UserError(
+        "BODY_TOO_LARGE", f"The request body is larger than {limits.BODY_BYTES:,} bytes.", hint="Send fewer or smaller variables."
+    )
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > limits.BODY_BYTES:
         raise too_large

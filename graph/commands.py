@@ -63,13 +63,17 @@ def listen(host: str, port: int) -> socket.socket:
 def run(host: str, port: int, found: Settings | None = None) -> None:
     """Serves until interrupted."""
     sock = listen(host, port)
-    config = uvicorn.Config(application(found or settings()), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on")
+    config = uvicorn.Config(
+        application(found or settings()), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on"
+    )
     uvicorn.Server(config).run([sock])
 
 
 @graph.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond 127.0.0.1, anybody who reaches it can read the store.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond 127.0.0.1, anybody who reaches it can read the store.")
+    ] = "127.0.0.1",
     port: Port = 8000,
     origin: Annotated[list[str] | None, typer.Option("--allow-origin", help="Web origin whose pages may ask; may be repeated.")] = None,
 ) -> None:
@@ -90,7 +94,9 @@ def schema() -> None:
 
 @graph.command()
 def sql(
-    name: Annotated[str | None, typer.Argument(help="A link, such as Variant.frequencies; all are listed without one.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A link, such as Variant.frequencies; all are listed without one.", show_default=False)
+    ] = None,
     condition: Annotated[list[str] | None, typer.Option("--where", help="A condition of its Read; may be repeated.")] = None,
     by: Annotated[str | None, typer.Option(help="Another way of its Read to address rows.")] = None,
     mode: Annotated[str | None, typer.Option(help="all, page or count.")] = None,
@@ -104,7 +110,9 @@ def sql(
     build()
     if name is None:
         for link in sorted(links, key=lambda found: found.name):
-            typer.echo(f"{link.name}  ({link.shape} of {link.read.name}, by {', '.join(link.read.by)}; where {', '.join(link.read.where) or 'nothing'})")
+            typer.echo(
+                f"{link.name}  ({link.shape} of {link.read.name}, by {', '.join(link.read.by)}; where {', '.join(link.read.where) or 'nothing'})"
+            )
         return
     found = next((link for link in links if link.name == name), None)
     if found is None:
@@ -112,7 +120,9 @@ def sql(
     address = by or found.by
     unknown = [c for c in condition or () if c not in found.read.where] + ([address] if address not in found.read.by else [])
     if unknown:
-        raise UserError("UNKNOWN_LINK", f"{found.read.name} has no {unknown[0]!r}.", hint="vkg sql lists conditions and ways of every link.")
+        raise UserError(
+            "UNKNOWN_LINK", f"{found.read.name} has no {unknown[0]!r}.", hint="vkg sql lists conditions and ways of every link."
+        )
     parameters = {c: {"value": None} for c in condition or ()}
     chosen: Mode = mode or ("page" if found.shape == "page" else "all")  # type: ignore[assignment]
     statement, _ = compose(
@@ -132,7 +142,9 @@ def variants(
     filter: Annotated[str | None, typer.Option(help="Conditions as in the API: '{impact: [HIGH], qual: {min: 30}}'.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only records of this dataset; may be repeated.")] = None,
     release: Annotated[str | None, typer.Option(help="Answer from this named release.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write: .vcf, .vcf.gz, .tsv or .tsv.gz; TSV on the terminal without one.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write: .vcf, .vcf.gz, .tsv or .tsv.gz; TSV on the terminal without one.")
+    ] = None,
 ) -> None:
     """Write the records of variants, in genome order.
 

@@ -60,7 +60,9 @@ class Context:
         if release_id not in self._views:
             rows = await self.query(RELEASE_OF_CURSOR, release_id)
             if not rows:
-                raise UserError("BAD_CURSOR", "The cursor is of a release that this store does not have.", hint="Begin again without a cursor.")
+                raise UserError(
+                    "BAD_CURSOR", "The cursor is of a release that this store does not have.", hint="Begin again without a cursor."
+                )
             self._views[release_id] = View(release_id, rows[0]["name"], tuple(rows[0]["loads"]))
         return self._views[release_id]
 

@@ -32,9 +32,16 @@ def decode_cursor(cursor: str, link: str, order: str, columns: Order) -> tuple[i
             raise ValueError
         release_id, name, *values = orjson.loads(payload)
     except (ValueError, TypeError, binascii.Error):
-        raise UserError("BAD_CURSOR", "That is not a cursor of this API.", value=cursor[:80], hint="Pass on endCursor or startCursor as they came.") from None
+        raise UserError(
+            "BAD_CURSOR", "That is not a cursor of this API.", value=cursor[:80], hint="Pass on endCursor or startCursor as they came."
+        ) from None
     if name != f"{link}/{order}" or len(values) != len(columns.columns):
-        raise UserError("BAD_CURSOR", "The cursor is of another list.", value=cursor[:80], hint="A cursor goes on where it came from, in the same order.")
+        raise UserError(
+            "BAD_CURSOR",
+            "The cursor is of another list.",
+            value=cursor[:80],
+            hint="A cursor goes on where it came from, in the same order.",
+        )
     return release_id, values
 
 

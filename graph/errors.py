@@ -55,7 +55,9 @@ def explain(cause: BaseException, where: str) -> UserError:
     number = secrets.token_hex(4)
     log.error("error %s %s", number, where, exc_info=cause)
     if isinstance(cause, ServerError | NotInitialised | OSError):
-        return UserError("STORE_UNAVAILABLE", f"The store does not answer just now (error {number}).", id=number, hint="Try again in a moment.")
+        return UserError(
+            "STORE_UNAVAILABLE", f"The store does not answer just now (error {number}).", id=number, hint="Try again in a moment."
+        )
     return UserError("INTERNAL", f"Something went wrong on the server (error {number}).", id=number)
 
 

@@ -63,7 +63,9 @@ class Executor:
         self.schema = schema._schema
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
-    async def run(self, ctx: Context, query: str, variables: dict[str, Any] | None, operation_name: str | None, seconds: float = limits.SECONDS) -> Answer:
+    async def run(
+        self, ctx: Context, query: str, variables: dict[str, Any] | None, operation_name: str | None, seconds: float = limits.SECONDS
+    ) -> Answer:
         """Answers one operation, within a time limit."""
         try:
             document = self.document(query)
@@ -103,10 +105,16 @@ class Executor:
             errors = validate(self.schema, node, max_errors=limits.ERRORS)
         except GraphQLSyntaxError as error:
             if "token" in error.message.lower() and str(limits.TOKENS) in error.message:
-                raise UserError("TOO_MANY_TOKENS", f"The document has more than {limits.TOKENS:,} tokens.", hint="Send values as variables, or several requests.") from None
+                raise UserError(
+                    "TOO_MANY_TOKENS",
+                    f"The document has more than {limits.TOKENS:,} tokens.",
+                    hint="Send values as variables, or several requests.",
+                ) from None
             raise
         if any(isinstance(e, ValidationAbortedError) for e in errors) and len(errors) < limits.ERRORS:
-            raise UserError("TOO_COMPLEX", "The document repeats so many fields and fragments that checking it takes too long.", hint="Name each once.")
+            raise UserError(
+                "TOO_COMPLEX", "The document repeats so many fields and fragments that checking it takes too long.", hint="Name each once."
+            )
         operations = {d.name.value if d.name else None: d for d in node.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         found = Document(node, operations, fragments, errors)

@@ -66,14 +66,18 @@ class RangeFilter:
     description="An allele frequency within bounds in one population of one dataset. Variants without a frequency there pass no bound: unknown is not 0."
 )
 class FrequencyFilter:
-    population: str = strawberry.field(default="ALL", description="Population as the dataset names it (EUR, afr, ...); ALL is the dataset's overall frequency.")
+    population: str = strawberry.field(
+        default="ALL", description="Population as the dataset names it (EUR, afr, ...); ALL is the dataset's overall frequency."
+    )
     dataset: str | None = strawberry.field(default=None, description="Only this dataset's frequencies; any visible dataset when left out.")
     min: float | None = strawberry.field(default=None, description="Lowest frequency, 0 to 1.")
     max: float | None = strawberry.field(default=None, description="Highest frequency, 0 to 1.")
 
 
 @define
-@strawberry.input(description="A value of an INFO key in any visible record of the variant: a number within bounds, one of some texts, or (with neither) present at all.")
+@strawberry.input(
+    description="A value of an INFO key in any visible record of the variant: a number within bounds, one of some texts, or (with neither) present at all."
+)
 class InfoFilter:
     key: str = strawberry.field(description="INFO key, as in the file.")
     min: float | None = strawberry.field(default=None, description="Lowest number; for lists, any element counts.")
@@ -94,7 +98,9 @@ class ScoreFilter:
     name="VariantFilter",
     description=f"""Conditions on variants. All that are given must hold; nest with and, or and not. A condition holds when any visible
 record, consequence or classification of the variant fulfils it. Where no condition at the top is selective by itself (impact
-HIGH or MODERATE, their consequences, PATHOGENIC or LIKELY_PATHOGENIC, rsid), name a region of at most {LARGEST_FILTERED_REGION // 1_000_000} Mb, a gene, or ids.""".replace("\n", " "),
+HIGH or MODERATE, their consequences, PATHOGENIC or LIKELY_PATHOGENIC, rsid), name a region of at most {LARGEST_FILTERED_REGION // 1_000_000} Mb, a gene, or ids.""".replace(
+        "\n", " "
+    ),
 )
 class VariantFilter:
     and_: list[VariantFilter] | None = strawberry.field(default=None, name="and", description="All of these hold.")
@@ -106,7 +112,9 @@ class VariantFilter:
         default=None, description="Some transcript consequence has one of these Sequence Ontology terms (missense_variant ...)."
     )
     clinical_significance: list[ClinicalClass] | None = strawberry.field(default=None, description="Classified as one of these.")
-    frequency: list[FrequencyFilter] | None = strawberry.field(default=None, description="All of these frequencies are within their bounds.")
+    frequency: list[FrequencyFilter] | None = strawberry.field(
+        default=None, description="All of these frequencies are within their bounds."
+    )
     filter: list[str] | None = strawberry.field(default=None, description="Some record has one of these in its FILTER (PASS for passed).")
     qual: RangeFilter | None = strawberry.field(default=None, description="Some record's QUAL (phred) is within these bounds.")
     info: list[InfoFilter] | None = strawberry.field(default=None, description="All of these INFO values hold.")
@@ -140,7 +148,9 @@ def _conditions(f: VariantFilter) -> Filter:
     if (classes := _values(f.clinical_significance, "clinicalSignificance")) is not None:
         parts.append(where(**{"pathogenic" if set(classes) <= {"PATHOGENIC", "LIKELY_PATHOGENIC"} else "clinical": classes}))
     for frequency in f.frequency or ():
-        parts.append(("and", (("frequency", _bounds(frequency, "frequency") | {"population": frequency.population, "dataset": frequency.dataset}),)))
+        parts.append(
+            ("and", (("frequency", _bounds(frequency, "frequency") | {"population": frequency.population, "dataset": frequency.dataset}),))
+        )
     for score in f.score or ():
         parts.append(("and", (("score", _bounds(score, "score") | {"name": score.name}),)))
     parts.extend(_info(info) for info in f.info or ())
@@ -175,7 +185,9 @@ def _values(members: Sequence[Enum] | None, name: str) -> list[str] | None:
 
 def _listed(values: list[T] | None, name: str) -> list[T] | None:
     if values is not None and not values:
-        raise UserError("BAD_FILTER", f"{name}: an empty list matches nothing.", hint="Leave the condition out, or name at least one value.")
+        raise UserError(
+            "BAD_FILTER", f"{name}: an empty list matches nothing.", hint="Leave the condition out, or name at least one value."
+        )
     return values
 
 

@@ -141,4 +141,6 @@ def _check(code: str, what: str, value: int, limit: int) -> None:
             "ALIASES": "Use lists (ids:, inputs:) instead of one alias for each object.",
             "DIRECTIVES": "Use fewer directives.",
         }[code]
-        raise UserError(f"TOO_MANY_{code}" if code != "DEPTH" else "TOO_DEEP", f"The operation has more than {limit:,} {what}.", value=value, hint=hint)
+        raise UserError(
+            f"TOO_MANY_{code}" if code != "DEPTH" else "TOO_DEEP", f"The operation has more than {limit:,} {what}.", value=value, hint=hint
+        )

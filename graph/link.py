@@ -114,7 +114,9 @@ class Link:
         parts = [getattr(names, part.strip()) for part in inner.split(",")]
         return parts[0], parts[1] if len(parts) > 1 else None
 
-    async def rows(self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]) -> Rows:
+    async def rows(
+        self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]
+    ) -> Rows:
         """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
         order, cursor = self.order, None
         if window.cursor is not None:
@@ -269,7 +271,9 @@ links: list[Link] = []
 """Every declared relation."""
 
 
-def entity(read: Read, *, description: str, key_of: Callable[[str], Any] | None = None, order: str | None = None) -> Callable[[type[N]], type[N]]:
+def entity(
+    read: Read, *, description: str, key_of: Callable[[str], Any] | None = None, order: str | None = None
+) -> Callable[[type[N]], type[N]]:
     """Makes a class a type of the graph whose leaf fields are columns of `read`.
 
     With `key_of` (the text after `Type:` in an id -> key, None for a malformed one) it can be read by its id; `read`
@@ -300,7 +304,9 @@ vars(names).update(typing=typing, Any=Any, strawberry=strawberry, list=list)
 # ---- declarations
 
 
-def link(read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open") -> Callable[[Callable[..., Any]], Any]:
+def link(
+    read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open"
+) -> Callable[[Callable[..., Any]], Any]:
     """Declares a relation; see the module. `on` is the parent's column, `order` the Read's first one when not given.
 
     The return annotation says the shape: `T | None` and `T` one row, `list[T]` all rows (where a parent has few),
@@ -357,7 +363,9 @@ def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
                 return [found.get(k, []) for k in keys]
 
             items = await _loader(ctx, (function, view, _frozen(arguments)), batch).load(key)
-            items = [await read_ref(ctx, view, item, info) if isinstance(item, Ref) else item for item in await _start(ctx, view, items, info)]
+            items = [
+                await read_ref(ctx, view, item, info) if isinstance(item, Ref) else item for item in await _start(ctx, view, items, info)
+            ]
             for item in items:
                 if item is not None and not isinstance(item, str | int | float):
                     item._view = view
@@ -385,7 +393,10 @@ def read_ref(ctx: Context, view: View, ref: Ref, info: strawberry.Info) -> Any:
 
 
 _PAGE: dict[str, tuple[Any, str]] = {
-    "first": (int | None, f"How many rows, from the front: at most {LARGEST_PAGE:,}; {DEFAULT_FIRST} when neither first nor last is given."),
+    "first": (
+        int | None,
+        f"How many rows, from the front: at most {LARGEST_PAGE:,}; {DEFAULT_FIRST} when neither first nor last is given.",
+    ),
     "after": (str | None, "Cursor to go on after."),
     "last": (int | None, f"How many rows, from the back: at most {LARGEST_PAGE:,}."),
     "before": (str | None, "Cursor to go back from."),
@@ -415,7 +426,13 @@ def checked_size(size: int, argument: str) -> int:
     return size
 
 
-def _field(resolver: Callable[..., Any], function: Callable[..., Any], parameters: list[inspect.Parameter], declared: Link | None, extra: dict[str, Any]) -> Any:
+def _field(
+    resolver: Callable[..., Any],
+    function: Callable[..., Any],
+    parameters: list[inspect.Parameter],
+    declared: Link | None,
+    extra: dict[str, Any],
+) -> Any:
     kind = inspect.Parameter
     info = kind("info", kind.POSITIONAL_OR_KEYWORD, annotation=strawberry.Info)
     pages = [
@@ -427,7 +444,8 @@ def _field(resolver: Callable[..., Any], function: Callable[..., Any], parameter
         names.__dict__.setdefault(name, value)
     returns = function.__annotations__["return"]
     arguments = [p.replace(kind=kind.KEYWORD_ONLY) for p in parameters]
-    resolver.__signature__ = inspect.Signature([kind("self", kind.POSITIONAL_OR_KEYWORD), info, *arguments, *pages], return_annotation=returns)  # type: ignore[attr-defined]
+    signature = inspect.Signature([kind("self", kind.POSITIONAL_OR_KEYWORD), info, *arguments, *pages], return_annotation=returns)
+    resolver.__dict__["__signature__"] = signature
     resolver.__annotations__ = {p.name: p.annotation for p in [info, *arguments, *pages]} | {"return": returns}
     resolver.__name__, resolver.__qualname__, resolver.__module__ = function.__name__, function.__qualname__, names.__name__
     return strawberry.field(resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared})
@@ -436,7 +454,9 @@ def _field(resolver: Callable[..., Any], function: Callable[..., Any], parameter
 # ---- the reference executor: one dataloader per link, view, arguments and selection
 
 
-def _resolve(declared: Link, ctx: Context, view: View, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:
+def _resolve(
+    declared: Link, ctx: Context, view: View, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]
+) -> Any:
     async def batch(keys: list[Any]) -> list[Any]:
         rows = await declared.rows(ctx, view, keys, columns, window, arguments)
         return [_finish(declared, ctx, rows, k, columns, window, arguments) for k in keys]

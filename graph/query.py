@@ -31,11 +31,18 @@ if TYPE_CHECKING:
     from .ledger import Load, Release
     from .variant import Variant
 
-RegionText = Annotated[str | None, strawberry.argument(description="CHROM:START-END, 1-based and inclusive, such as 20:1,890,000-1,900,000; a chromosome alone is all of it.")]
+RegionText = Annotated[
+    str | None,
+    strawberry.argument(
+        description="CHROM:START-END, 1-based and inclusive, such as 20:1,890,000-1,900,000; a chromosome alone is all of it."
+    ),
+]
 Kind = Annotated[DatasetKind | None, strawberry.argument(description="Only datasets of this kind.")]
 Named = Annotated[bool | None, strawberry.argument(description="Only releases with a name, or only others.")]
 GeneName = Annotated[str | None, strawberry.argument(description="Symbol or identifier of a gene.")]
-Ids = Annotated[list[str] | None, strawberry.argument(description=f"Names of variants in any form that `resolve` takes, at most {MOST_INPUTS:,}.")]
+Ids = Annotated[
+    list[str] | None, strawberry.argument(description=f"Names of variants in any form that `resolve` takes, at most {MOST_INPUTS:,}.")
+]
 
 
 @define
@@ -95,7 +102,11 @@ class Store:
 class Query:
     @computed()
     async def node(
-        ctx: Context, view: View, keys: Sequence[int], *, id: Annotated[strawberry.ID, strawberry.argument(description="An id, as from the field id.")]
+        ctx: Context,
+        view: View,
+        keys: Sequence[int],
+        *,
+        id: Annotated[strawberry.ID, strawberry.argument(description="An id, as from the field id.")],
     ) -> Node | None:
         """The object with an id; null where it is not visible."""
         return [(ROOT, ref(id))]
@@ -107,7 +118,9 @@ class Query:
     ) -> list[Node | None]:  # fmt: skip
         """The objects with these ids, in their order; null for those that are not visible."""
         if len(ids) > MOST_INPUTS:
-            raise UserError("TOO_MANY_INPUTS", f"{len(ids):,} ids at once; the most is {MOST_INPUTS:,}.", value=len(ids), hint="Ask in portions.")
+            raise UserError(
+                "TOO_MANY_INPUTS", f"{len(ids):,} ids at once; the most is {MOST_INPUTS:,}.", value=len(ids), hint="Ask in portions."
+            )
         return [(ROOT, ref(id)) for id in ids]
 
     @computed()
@@ -121,7 +134,11 @@ class Query:
 
     @computed()
     async def variant(
-        ctx: Context, view: View, keys: Sequence[int], *, id: Annotated[str, strawberry.argument(description="A name in any form that `resolve` takes.")]
+        ctx: Context,
+        view: View,
+        keys: Sequence[int],
+        *,
+        id: Annotated[str, strawberry.argument(description="A name in any form that `resolve` takes.")],
     ) -> Variant | None:
         """One variant by any of its names; null where no visible file has it."""
         key = await one_variant(ctx, view, id)
@@ -129,7 +146,14 @@ class Query:
 
     @link(VARIANT, by="region")
     async def variants(
-        ctx: Context, view: View, *, region: RegionText = None, gene: GeneName = None, ids: Ids = None, flank: Flank = 0, filter: Filter = None
+        ctx: Context,
+        view: View,
+        *,
+        region: RegionText = None,
+        gene: GeneName = None,
+        ids: Ids = None,
+        flank: Flank = 0,
+        filter: Filter = None,
     ) -> Connection[Variant]:
         """Variants in genome order: those whose position lies in a region or a gene (with `flank` bases around it), those with
         these names, or all."""
@@ -147,7 +171,12 @@ class Query:
         else:
             where_it_is = Region.parse(region) if region is not None else None
         size = min(where_it_is.end, ctx.assembly.length(where_it_is.chrom)) - where_it_is.start + 1 if where_it_is else None
-        if any(True for _ in leaves(asked)) and driver_of(VARIANT, asked) is None and gene is None and (size is None or size > LARGEST_FILTERED_REGION):
+        if (
+            any(True for _ in leaves(asked))
+            and driver_of(VARIANT, asked) is None
+            and gene is None
+            and (size is None or size > LARGEST_FILTERED_REGION)
+        ):
             raise UserError(
                 "REGION_NEEDED",
                 f"This filter reads every variant it passes over, so it needs a region of at most {LARGEST_FILTERED_REGION:,} bases"
@@ -162,7 +191,11 @@ class Query:
 
     @computed()
     async def gene(
-        ctx: Context, view: View, keys: Sequence[int], *, id: Annotated[str, strawberry.argument(description="Symbol or identifier, with or without version.")]
+        ctx: Context,
+        view: View,
+        keys: Sequence[int],
+        *,
+        id: Annotated[str, strawberry.argument(description="Symbol or identifier, with or without version.")],
     ) -> Gene | None:
         """One gene; null where no visible annotation has it."""
         rows = (await find_genes(ctx, view, [id]))[id]
@@ -200,7 +233,12 @@ class Query:
 async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Region:
     rows = (await find_genes(ctx, view, [name]))[name]
     if not rows:
-        raise UserError("UNKNOWN_GENE", f"No visible gene annotation has {name[:80]!r}.", value=name[:80], hint="search(text:) finds genes by the start of a symbol.")
+        raise UserError(
+            "UNKNOWN_GENE",
+            f"No visible gene annotation has {name[:80]!r}.",
+            value=name[:80],
+            hint="search(text:) finds genes by the start of a symbol.",
+        )
     row = _one(rows, name)
     return Region(row["chrom"], max(1, row["start_pos"] - flank), row["end_pos"] + flank)
 
@@ -208,5 +246,7 @@ async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Regio
 def _one(rows: list, name: str) -> dict:
     if len(rows) > 1:
         ids = ", ".join(sorted(row["gene_id"] for row in rows))
-        raise UserError("AMBIGUOUS_NAME", f"{name!r} is the symbol of several genes: {ids}.", value=name, hint="Use one of these identifiers.")
+        raise UserError(
+            "AMBIGUOUS_NAME", f"{name!r} is the symbol of several genes: {ids}.", value=name, hint="Use one of these identifiers."
+        )
     return rows[0]

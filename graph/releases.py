@@ -48,7 +48,12 @@ class Releases:
         with wrap_errors():
             rows = await self._pool.fetch(NAMED_RELEASE, name)
         if not rows:
-            raise UserError("UNKNOWN_RELEASE", f"There is no release named {name[:80]!r}.", value=name[:80], hint="store.releases(named: true) lists them.")
+            raise UserError(
+                "UNKNOWN_RELEASE",
+                f"There is no release named {name[:80]!r}.",
+                value=name[:80],
+                hint="store.releases(named: true) lists them.",
+            )
         return View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"]))
 
     async def _read(self) -> None:

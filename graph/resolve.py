@@ -58,7 +58,9 @@ class Resolution:
 async def resolve_names(ctx: Context, view: View, inputs: Sequence[str]) -> list[Resolution]:
     """What each name means in a view; at most one statement per kind of name, and one for those found by key."""
     if len(inputs) > MOST_INPUTS:
-        raise UserError("TOO_MANY_INPUTS", f"{len(inputs):,} names at once; the most is {MOST_INPUTS:,}.", value=len(inputs), hint="Ask in portions.")
+        raise UserError(
+            "TOO_MANY_INPUTS", f"{len(inputs):,} names at once; the most is {MOST_INPUTS:,}.", value=len(inputs), hint="Ask in portions."
+        )
     parsed: list[Any] = [_read(ctx, text) for text in inputs]
     loads = list(view.loads)
     by_name: dict[Any, tuple[int, ...]] = {}
@@ -151,7 +153,10 @@ def _alleles(ctx: Context, edit: Edit) -> Alleles:
     first = max(1, edit.start - 1)
     there = ctx.reference.fetch(edit.chrom, first, edit.end) if ctx.reference else ""
     if len(there) < edit.end - first + 1 or "N" in there:
-        raise InvalidName("the bases of this change are in the reference, which this server does not have there", "Name REF and ALT, as CHROM-POS-REF-ALT.")
+        raise InvalidName(
+            "the bases of this change are in the reference, which this server does not have there",
+            "Name REF and ALT, as CHROM-POS-REF-ALT.",
+        )
     if edit.stated and edit.stated != there[edit.start - first :]:
         raise _not_there(there[edit.start - first :], edit.start, edit.stated)
     if edit.kind == "ins":
@@ -181,5 +186,7 @@ def _resolution(text: str, name: Any, by_name: dict[Any, tuple[int, ...]]) -> Re
     if len(found) == 1:
         return Resolution(input=text, outcome=Outcome.MATCH, reason=None, found=found)
     if found:
-        return Resolution(input=text, outcome=Outcome.AMBIGUOUS, reason=f"{len(found)} variants have this name: say CHROM-POS-REF-ALT.", found=found)
+        return Resolution(
+            input=text, outcome=Outcome.AMBIGUOUS, reason=f"{len(found)} variants have this name: say CHROM-POS-REF-ALT.", found=found
+        )
     return Resolution(input=text, outcome=Outcome.NOT_FOUND, reason="No visible file has a record of it.", found=())

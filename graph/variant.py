@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 Impacts = Annotated[list[ImpactLevel] | None, strawberry.argument(description="Only these impacts.")]
 IsMane = Annotated[bool | None, strawberry.argument(description="Only transcripts of the MANE set, or only others.")]
-GeneNames = Annotated[list[str] | None, strawberry.argument(description="Only these genes, by the identifier or symbol that the annotator wrote.")]
+GeneNames = Annotated[
+    list[str] | None, strawberry.argument(description="Only these genes, by the identifier or symbol that the annotator wrote.")
+]
 ScoreNames = Annotated[list[str] | None, strawberry.argument(description="Only these scores.")]
 Populations = Annotated[list[str] | None, strawberry.argument(description="Only these populations.")]
 

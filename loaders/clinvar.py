@@ -65,7 +65,6 @@ class ClinVar:
     """Extractor of clinical_significance."""
 
     SCHEMAS: ClassVar = {"clinical_significance": SCHEMA}
-    consumes: frozenset[str] = frozenset()
 
     def __init__(self, aspects: list[Keys], per_alt: frozenset[str]) -> None:
         self.warnings: Counter[str] = Counter()

@@ -70,7 +70,6 @@ class Consequences:
 
     def __init__(self, formats: dict[str, Format]) -> None:
         self.formats = formats
-        self.consumes = frozenset(formats)
         self.warnings: Counter[str] = Counter()
         self._rows = Rows(SCHEMA)
         self._record: Record | None = None

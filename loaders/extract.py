@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 class Extractor(Protocol):
     """One kind of annotation.
 
-    `SCHEMAS` are the columns of its tables without variant_key, load_id and `_row`. `consumes` are the INFO keys that are wholly in its
-    rows and need not be kept in variant_record.info. `warnings` counts, by reason, what it could not use.
+    `SCHEMAS` are the columns of its tables without variant_key, load_id and `_row`. `warnings` counts, by reason, what it could not
+    use. The keys that it reads stay in variant_record.info too, so that a record can be written back whole.
     """
 
     SCHEMAS: ClassVar[dict[str, pa.Schema]]
-    consumes: frozenset[str]
     warnings: Counter[str]
 
     @classmethod

@@ -70,7 +70,7 @@ def fields(info: str) -> dict[str, str | None]:
 
 class _Field(NamedTuple):
     """One `KEY=value`: the key's number, the value (None without `=`), its JSON `"KEY":value` for a record with one ALT, empty
-    where it is left out, and whether its count does not fit one ALT."""
+    where it says nothing, and whether its count does not fit one ALT."""
 
     key: int
     value: str | None
@@ -86,12 +86,11 @@ class _Kind(NamedTuple):
 
 
 class InfoReader:
-    """Reads INFO columns as a header declares them. Keys in `leave_out` stay out of the JSON; `warnings` counts what was odd."""
+    """Reads INFO columns as a header declares them. `warnings` counts what was odd."""
 
-    def __init__(self, header: VcfHeader, leave_out: frozenset[str] = frozenset()) -> None:
+    def __init__(self, header: VcfHeader) -> None:
         self.warnings: Counter[str] = Counter()
         self.keys: dict[str, int] = {"": 0}
-        self._leave_out = leave_out
         self._kinds = {key: _kind(field) for key, field in header.infos.items()}
         self._known: dict[str, _Field] = {}
 
@@ -122,8 +121,6 @@ class InfoReader:
         if key in (".", ""):
             return _Field(0, None, "", False)
         number = self.keys.setdefault(key, len(self.keys))
-        if key in self._leave_out:
-            return _Field(number, value if equals else None, "", False)
         if not equals:
             return _Field(number, None, f"{string(key)}:true", False)
         made, fits = self.of_allele(key, value, 1, 1)

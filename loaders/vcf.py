@@ -53,8 +53,8 @@ SCHEMA = {
 
 TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
 
-CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))
-CHUNK_BYTES = 16 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
+CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))  # tests make it small
+CHUNK_BYTES = 8 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
 _CHUNK_FREQUENCIES = 2_000_000
 
 NOT_FINITE = "QUAL that is no finite number, left out"
@@ -90,7 +90,7 @@ class _Batch:
         self._populations = populations and self._frequencies is not None
         self._end = header.text.count("\n")
         self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]
-        self._info = InfoReader(header, frozenset[str]().union(*(e.consumes for e in self._extractors)))
+        self._info = InfoReader(header)
         rs = header.infos.get("RS")
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
         self._warnings: Counter[str] = Counter()

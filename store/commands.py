@@ -25,7 +25,9 @@ release_group = typer.Typer(help="Named releases: what was visible at a moment, 
 store.add_typer(release_group, name="release")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LoadName = Annotated[str, typer.Argument(metavar="LOAD", help="Number of a load, DATASET@VERSION, or DATASET where it has one version.", show_default=False)]
+LoadName = Annotated[
+    str, typer.Argument(metavar="LOAD", help="Number of a load, DATASET@VERSION, or DATASET where it has one version.", show_default=False)
+]
 
 
 @contextmanager
@@ -33,7 +35,9 @@ def opened() -> Iterator[psycopg.Connection[Any]]:
     """A connection to an initialised store, in autocommit mode."""
     with wrap_errors(), connect(autocommit=True) as conn:
         if pending(conn):
-            raise NotInitialised("this database holds no store of this version", "Make or migrate it: vkg init --assembly GRCh38 --reference FASTA")
+            raise NotInitialised(
+                "this database holds no store of this version", "Make or migrate it: vkg init --assembly GRCh38 --reference FASTA"
+            )
         yield conn
 
 
@@ -95,10 +99,20 @@ def loads(as_json: Json = False) -> None:
         return
     table: list[tuple[str, ...]] = [("load", "dataset", "version", "holds", "state", "records", "rejected", "loaded", "files")]
     for row in rows:
-        state = "visible" if row.visible else "held" if row.state == "loaded" and row.hold else "replaced" if row.state == "loaded" else row.state
+        state = (
+            "visible"
+            if row.visible
+            else "held"
+            if row.state == "loaded" and row.hold
+            else "replaced"
+            if row.state == "loaded"
+            else row.state
+        )
         when = (row.finished_at or row.started_at).strftime("%Y-%m-%d %H:%M")
         counts = (f"{row.counts.get(name, 0):,}" for name in ("records", "rejects"))
-        table.append((str(row.load_id), row.dataset, row.version, row.kind, state, *counts, when, ", ".join(Path(f).name for f in row.files)))
+        table.append(
+            (str(row.load_id), row.dataset, row.version, row.kind, state, *counts, when, ", ".join(Path(f).name for f in row.files))
+        )
     _print_table(table)
 
 
@@ -138,7 +152,9 @@ def release_list(as_json: Json = False, everything: Annotated[bool, typer.Option
         typer.echo("No release has a name yet: vkg release create NAME")
     else:
         head = ("release", "name", "made", "loads", "by")
-        _print_table([head, *((str(r.release_id), r.name or "", r.created_at.strftime("%Y-%m-%d %H:%M"), str(len(r.loads)), r.reason) for r in rows)])
+        _print_table(
+            [head, *((str(r.release_id), r.name or "", r.created_at.strftime("%Y-%m-%d %H:%M"), str(len(r.loads)), r.reason) for r in rows)]
+        )
 
 
 @release_group.command("create")
@@ -169,7 +185,9 @@ def doctor(
         _print_table([("database", redact(url)), *((name, str(value)) for name, value in report.facts.items())])
         if report.tables:
             typer.echo("")
-            _print_table([("table", "rows (about)", "MB"), *((name, f"{rows:,}", f"{size / 1e6:,.1f}") for name, rows, size in report.tables)])
+            _print_table(
+                [("table", "rows (about)", "MB"), *((name, f"{rows:,}", f"{size / 1e6:,.1f}") for name, rows, size in report.tables)]
+            )
         for finding in report.findings:
             typer.echo(f"\n! {finding.what}\n  {finding.remedy}")
     if report.findings:

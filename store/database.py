@@ -130,8 +130,7 @@ def _parameters(url: str) -> dict[str, Any]:
     libpq's would quote what it takes for a host or port, and that may be the rest of a password with an unescaped @.
     """
     remedy = (
-        "Write it like postgresql://user:password@host:5432/database; "
-        "in user and password, write @ as %40, : as %3A, / as %2F, % as %25."
+        "Write it like postgresql://user:password@host:5432/database; in user and password, write @ as %40, : as %3A, / as %2F, % as %25."
     )
     scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres"):
@@ -150,9 +149,7 @@ def _shown(parameters: dict[str, Any]) -> str:
     user, host, name = (quote(str(parameters.get(key, ""))) for key in ("user", "host", "dbname"))
     user = f"{user}@" if user else ""
     port = f":{parameters['port']}" if "port" in parameters else ""
-    return (
-        f"postgresql://{user}/{name}?host={host}" if host.startswith("/") else f"postgresql://{user}{host}{port}/{name}"
-    )
+    return f"postgresql://{user}/{name}?host={host}" if host.startswith("/") else f"postgresql://{user}{host}{port}/{name}"
 
 
 # What asyncpg takes from a URL. Anything else it would send to the server as a setting, which libpq's options are not.
@@ -217,9 +214,7 @@ def _server_problem(major: int, available: str | None, installed: str | None) ->
         return None
     what = f"The server has pgvector {installed or available}; the store needs {needed} or newer."
     if installed and _version(available) >= OLDEST_PGVECTOR:
-        return ServerError(
-            what, f"The newer one is there: run ALTER EXTENSION vector UPDATE in the database, {builtin}"
-        )
+        return ServerError(what, f"The newer one is there: run ALTER EXTENSION vector UPDATE in the database, {builtin}")
     return ServerError(what, f"Upgrade pgvector on the server, {builtin}")
 
 

@@ -54,11 +54,18 @@ def examine(conn: psycopg.Connection) -> Report:
     facts["loads"] = f"{sum(r.visible for r in ledger)} visible of {sum(r.state != 'unloaded' for r in ledger)}"
     for row in ledger:
         if row.state == "loading":
-            findings.append(Finding(f"{_name(row)} was cut off, or is being loaded now", f"load the same files again, or vkg unload {row.load_id}"))
+            findings.append(
+                Finding(f"{_name(row)} was cut off, or is being loaded now", f"load the same files again, or vkg unload {row.load_id}")
+            )
         elif row.state == "loaded" and not row.visible and not row.hold:
             findings.append(Finding(f"{_name(row)} was replaced by another version and takes space", f"vkg unload {row.load_id}"))
         elif row.state == "unloaded" and row.files:
-            findings.append(Finding(f"rows of {_name(row)}, unloaded, are still there", f"vkg doctor --clean ({LONGEST_REQUEST} after the unload, unless a named release holds them)"))
+            findings.append(
+                Finding(
+                    f"rows of {_name(row)}, unloaded, are still there",
+                    f"vkg doctor --clean ({LONGEST_REQUEST} after the unload, unless a named release holds them)",
+                )
+            )
     return Report(facts, conn.execute(_TABLES).fetchall(), findings)
 
 
@@ -74,7 +81,10 @@ def clean(conn: psycopg.Connection) -> list[str]:
 
 
 def _at_work(conn: psycopg.Connection, load_id: int) -> bool:
-    row = conn.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", (load_id,)).fetchone()
+    row = conn.execute(
+        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        (load_id,),
+    ).fetchone()
     return row is not None
 
 

@@ -300,9 +300,7 @@ def _make_folder(folder: Path, mode: int, account: _Account | None = None) -> No
             os.chown(path, account.uid, account.gid)
 
 
-def _run(
-    command: Sequence[str | Path], account: _Account | None, *, input: str = "", **options: Any
-) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str | Path], account: _Account | None, *, input: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
     """Run an executable as the server's user, in an environment without the caller's PGDATA, PGOPTIONS, LC_ALL ..."""
     if account:
         options |= {"user": account.uid, "group": account.gid, "extra_groups": []}

@@ -192,7 +192,15 @@ def _numbered(text: str, parameters: Iterable[str], number: int) -> str:
 
 @lru_cache(4096)
 def _statement(
-    read: Read, by_name: str, columns: tuple[str, ...], order_name: str, shape: Any, mode: Mode, after: bool, backward: bool, per_parent: bool
+    read: Read,
+    by_name: str,
+    columns: tuple[str, ...],
+    order_name: str,
+    shape: Any,
+    mode: Mode,
+    after: bool,
+    backward: bool,
+    per_parent: bool,
 ) -> Statement:
     by, order = read.by[by_name], read.orders[order_name]
     descending = order.descending ^ backward
@@ -208,7 +216,9 @@ def _statement(
     if by.range:
         terms.append(f"{read.genome} >= {by.range[0]} AND {read.genome} < {by.range[1]}")
     if after:
-        terms.append(f"({', '.join(order.columns)}) {'<' if descending else '>'} ({', '.join(f':c{i}' for i in range(len(order.columns)))})")
+        terms.append(
+            f"({', '.join(order.columns)}) {'<' if descending else '>'} ({', '.join(f':c{i}' for i in range(len(order.columns)))})"
+        )
     body = f"FROM {source} WHERE {' AND '.join(t for t in terms if t not in ('true', '()', '(true)')) or 'true'}"
     key = "k.key" if per_parent else by.parent
     if mode == "count":

@@ -16,7 +16,9 @@ WHEN length(t.ref) = 1 AND t.ref = left(t.alt, 1) THEN 'INSERTION' WHEN length(t
 
 # Every EXISTS is fenced with OFFSET 0, so that the planner cannot turn it into a join and lose the genome order.
 _RECORD = "EXISTS (SELECT FROM variant_record r WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND {} OFFSET 0)"
-_CONSEQUENCE = "EXISTS (SELECT FROM transcript_consequence c WHERE c.variant_key = t.variant_key AND c.load_id = ANY(:loads) AND {} OFFSET 0)"
+_CONSEQUENCE = (
+    "EXISTS (SELECT FROM transcript_consequence c WHERE c.variant_key = t.variant_key AND c.load_id = ANY(:loads) AND {} OFFSET 0)"
+)
 _DAMAGING = (
     "(SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
     "AND c.impact <= 2 AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key"

@@ -156,7 +156,9 @@ def _genomic(found: re.Match[str], assembly: Assembly, text: str) -> Name:
 def _chrom(name: str, assembly: Assembly) -> int:
     other = accession_assembly(name)
     if other is not None and other is not assembly:
-        raise InvalidName(f"{name} is a sequence of {other.name}; this store holds {assembly.name}", f"Lift the name over to {assembly.name}.")
+        raise InvalidName(
+            f"{name} is a sequence of {other.name}; this store holds {assembly.name}", f"Lift the name over to {assembly.name}."
+        )
     return chrom(name)
 
 

@@ -22,9 +22,7 @@ from store import embedded
 from store.migrate import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = (
-    ROOT.parent / "shared" / "data" / "real"
-)  # files from real projects, too large for this repository; see its PROVENANCE.md
+REAL = ROOT.parent / "shared" / "data" / "real"  # files from real projects, too large for this repository; see its PROVENANCE.md
 TEMPLATE = "vkg_template"
 
 _numbers = itertools.count()

@@ -55,12 +55,25 @@ def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
     found = set(re.findall(r"\bvkg ((?:load |query |release )?[a-z]+)([^`\n#]*)", text))
-    assert {command for command, _ in found} >= {"init", "serve", "load vcf", "load genes", "load scores", "query variants", "doctor", "release create"}
+    assert {command for command, _ in found} >= {
+        "init",
+        "serve",
+        "load vcf",
+        "load genes",
+        "load scores",
+        "query variants",
+        "doctor",
+        "release create",
+    }
     help_of: dict[str, str] = {}
     for command, rest in sorted(found):
         if command not in help_of:
             shown = subprocess.run(
-                [sys.executable, "-m", "vkg", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}
+                [sys.executable, "-m", "vkg", *command.split(), "--help"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                env=os.environ | {"COLUMNS": "200"},
             )
             assert shown.returncode == 0, f"vkg {command}: {shown.stderr}"
             help_of[command] = shown.stdout

@@ -15,14 +15,6 @@ from store.assembly import assembly
 from store.genome import initialise
 from store.release import AlreadyLoaded
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-
-
-@pytest.fixture
-def data() -> Path:
-    """Folder of the small files of the tests."""
-    return DATA
-
 
 @pytest.fixture
 def grch37(store_url: str) -> Iterator[psycopg.Connection[Any]]:

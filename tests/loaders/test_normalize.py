@@ -30,9 +30,9 @@ HEADER = """##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">
 #CHROM"""
 
 
-def as_json(*records: tuple[str, int], leave_out: frozenset[str] = frozenset()) -> tuple[list[list[str | None]], InfoReader]:
+def as_json(*records: tuple[str, int]) -> tuple[list[list[str | None]], InfoReader]:
     """The JSON of every ALT of records (INFO, how many ALTs)."""
-    reader = InfoReader(VcfHeader.parse(HEADER.split("\n")), leave_out)
+    reader = InfoReader(VcfHeader.parse(HEADER.split("\n")))
     alts = [n for _, n in records]
     allele = [a for n in alts for a in range(1, n + 1)]
     column = reader.read([i for i, _ in records], np.repeat(range(len(records)), alts), np.array(allele), np.repeat(alts, alts))
@@ -95,11 +95,6 @@ def test_the_first_of_two_equal_keys_is_kept_and_the_other_counted() -> None:
     assert made == [['{"DP":1,"AF":0.5}'], ['{"DP":3}'], ['{"AF":1}', '{"AF":2}']]
     assert reader.warnings == {REPEATED_KEY: 2}
     assert fields("DP=1;AF=0.5;DP=2;DB") == {"DP": "1", "AF": "0.5", "DB": None}
-
-
-def test_keys_that_are_left_out_leave_no_trace() -> None:
-    made, _ = as_json(("CSQ=a|b,c|d;DP=1", 1), ("CSQ=x", 1), ("DP=1;CSQ=x", 2), leave_out=frozenset({"CSQ"}))
-    assert made == [['{"DP":1}'], [None], ['{"DP":1}'] * 2]
 
 
 @given(st.from_regex(r"[+-]?([0-9]{1,20}(\.[0-9]{0,9})?|\.[0-9]{1,9})([eE][+-]?[0-9]{1,2})?", fullmatch=True))

@@ -18,8 +18,6 @@ import psycopg
 import pysam
 import pytest
 
-from loaders.header import open_vcf
-from loaders.vcf import EXTRACTORS
 from store.assembly import NAMES, assembly, chrom_code
 from store.genome import initialise
 from tests.conftest import REAL
@@ -118,8 +116,6 @@ def split_and_trimmed(path: Path) -> Iterator[tuple[str, int, str, str]]:
 
 
 def assert_info_equal(stored: dict[tuple[int, int], str], path: Path, folder: Path) -> None:
-    header, _ = open_vcf(path)
-    consumed = frozenset().union(*(e.consumes for kind in EXTRACTORS if (e := kind.for_header(header))))
     texts = {number: columns[7] for number, columns in lines(path)}
     plain = folder / "plain.vcf"  # pysam reads bgzip and text, not gzip
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as source, plain.open("wb") as out:
@@ -134,18 +130,18 @@ def assert_info_equal(stored: dict[tuple[int, int], str], path: Path, folder: Pa
             for number, record in zip(texts, file, strict=True):
                 alleles = [a for a in range(1, len(record.alts or ()) + 1) if (number, a) in stored]
                 for allele in alleles:
-                    _assert_record(stored[number, allele], texts[number], record, allele, consumed)
+                    _assert_record(stored[number, allele], texts[number], record, allele)
     finally:
         pysam.set_verbosity(verbosity)
 
 
-def _assert_record(stored: str | None, text: str, record: pysam.VariantRecord, allele: int, consumed: frozenset[str]) -> None:
+def _assert_record(stored: str | None, text: str, record: pysam.VariantRecord, allele: int) -> None:
     info = json.loads(stored or "{}", parse_float=Decimal, parse_int=Decimal)
     in_file = [field.partition("=") for field in text.split(";")] if text != "." else []
     written: dict[str, tuple[str, str]] = {}
     for key, equals, value in in_file:
         written.setdefault(key, (equals, value))
-    written = {key: value for key, value in written.items() if key and key not in consumed}
+    written = {key: value for key, value in written.items() if key}
     assert list(info) == list(written)
     for key, (equals, value) in written.items():
         if not equals:
