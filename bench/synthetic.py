@@ -17,7 +17,7 @@ import pyarrow as pa
 from store.assembly import GRCH37
 from store.copy import copy_rows
 from store.genome import initialise
-from store.release import begin
+from store.load import begin
 from store.variant_key import encode
 
 SPACING = 50

@@ -2,8 +2,9 @@
 
 For every field of every object graphql-core makes a path and an info object and completes the value level by level,
 which is most of the time of a large answer. A field that is a column of its row needs none of that: its value is there
-and is only serialised; and a list of rows of which only columns are asked is one loop. Where that does not go as it
-should (a null that must not be, a value of the wrong kind), graphql-core does it, and makes the error with its path.
+and is only serialised; a list of rows of which only columns are asked is one loop; and the arguments of a link are read for
+its first parent, not for every one. Where that does not go as it should (a null that must not be, a value of the wrong
+kind), graphql-core does it after all, and makes the error with its path.
 """
 
 from __future__ import annotations
@@ -51,11 +52,17 @@ class ColumnExecutor(ExecutorThrowingOnIncremental):
         return merged()
 
     def execute_field(self, parent_type: GraphQLObjectType, source: Any, field_details_list: Any, path: Path, position_context: Any) -> Any:
-        """A field that is no column. A link that was resolved for one parent has its arguments; the others only load."""
-        load, info = self.context_value.loads.get((parent_type, *(id(details.node) for details in field_details_list)), (None, None))
-        if load is None or (result := load(source)) is None:
-            return super().execute_field(parent_type, source, field_details_list, path, position_context)
-        return self.complete_awaitable_value(info.return_type, field_details_list, info, path, result, position_context)
+        """A field that is no column. A link that was resolved for one parent has its arguments; for the others it only loads."""
+        known = self.context_value.loads.get((parent_type, *(id(details.node) for details in field_details_list)))
+        if known is not None:
+            load, info = known
+            try:
+                result = load(source)
+            except Exception:  # happens again below
+                result = None
+            if result is not None:
+                return self.complete_awaitable_value(info.return_type, field_details_list, info, path, result, position_context)
+        return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
     def complete_list_value(
         self, return_type: Any, field_details_list: Any, info: Any, path: Path, result: Any, position_context: Any

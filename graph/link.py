@@ -198,9 +198,7 @@ class _Counted:
     _count: Any
 
     async def _total(self) -> int:
-        if not hasattr(self, "_counted"):
-            self._counted = await self._count()
-        return self._counted
+        return await self._count()
 
 
 _TOTAL = f"How many rows the whole list has, counted up to {COUNT_LIMIT:,}; see totalCountIsExact. Costs a statement of its own, so ask for it when you show it."

@@ -21,7 +21,7 @@ from loaders.errors import Interrupted
 from loaders.run import Outcome, ingest, say, summary
 from loaders.vcf_job import vcf_job
 from store.database import connect, wrap_errors
-from store.release import AlreadyLoaded
+from store.load import AlreadyLoaded
 
 load = typer.Typer(help="Load files into the store.", no_args_is_help=True)
 

@@ -1,6 +1,6 @@
 """The one way in: every format's chunks go through `ingest`, which makes a load atomic, idempotent and resumable.
 
-    hash -> ledger (release.begin) -> chunks, read in one thread and written in another -> finish, or abort
+    hash -> ledger (store.load.begin) -> chunks, read in one thread and written in another -> finish, or abort
 
 What goes wrong takes the load out again, Ctrl-C included. A process that dies leaves an unfinished load, which the same
 command goes on with after the last chunk that was committed. `vkg doctor` shows those that nobody went on with.
@@ -26,7 +26,7 @@ from loaders.rejects import RejectsFile
 from store.copy import Chunk, Reject
 from store.database import wrap_errors
 from store.errors import StoreError
-from store.release import AlreadyLoaded, Load, SourceFile, Written, begin
+from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
 
 Read = Callable[[int, int], Generator[Chunk, None, None]]
 """(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records

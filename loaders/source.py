@@ -18,7 +18,7 @@ from isal import igzip_threaded
 from isal.igzip_lib import IsalError
 
 from loaders.errors import InputError
-from store.release import SourceFile
+from store.load import SourceFile
 
 BLOCK = 1 << 20
 """Bytes of text per block; of compressed bytes, eight times as much is read ahead."""

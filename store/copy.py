@@ -1,6 +1,6 @@
 """Batches into tables: Arrow record batches are encoded by pgpq and sent by binary COPY.
 
-A loader yields `Chunk`s. Each is written in one transaction (release.Load.write). Identity rows (`variant`) pass
+A loader yields `Chunk`s. Each is written in one transaction (load.Load.write). Identity rows (`variant`) pass
 through a temporary stage, because other loads have some of them already; observations are new rows of a new load and
 are copied directly, after rows that repeat an earlier one of the load were taken out.
 """

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
+from .errors import StoreError
 from .genome import find_genome
 from .migrate import pending
-from .release import LONGEST_REQUEST, LoadRow, current, find_load, loads, purge, unload
+from .release import LONGEST_REQUEST, LoadRow, current, loads, purge, unload
 
 _TABLES = """SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid) FROM pg_class c
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '%%yoyo%%' ORDER BY 3 DESC, 1"""
@@ -73,19 +75,12 @@ def clean(conn: psycopg.Connection) -> list[str]:
     """Removes loads that were cut off and rows of unloaded loads; returns what was done. Loads at work are left alone."""
     done = []
     for row in loads(conn):
-        if row.state == "loading" and not _at_work(conn, row.load_id):
-            unload(conn, find_load(conn, str(row.load_id)).load_id)
-            done.append(f"removed what was there of {_name(row)}")
+        if row.state == "loading":
+            with contextlib.suppress(StoreError):  # it is being loaded now
+                unload(conn, row.load_id)
+                done.append(f"removed what was there of {_name(row)}")
     done.extend(f"removed the rows of load {load_id}" for load_id in purge(conn))
     return done
-
-
-def _at_work(conn: psycopg.Connection, load_id: int) -> bool:
-    row = conn.execute(
-        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        (load_id,),
-    ).fetchone()
-    return row is not None
 
 
 def _name(row: LoadRow) -> str:

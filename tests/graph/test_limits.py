@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from graph import limits
+from graph.filters import MOST_CONDITIONS
+from graph.link import LARGEST_PAGE
+from graph.resolve import MOST_INPUTS
+from graph.search import LONGEST_TEXT
 from tests.graph.api import Api
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "querying.md"
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +142,26 @@ def test_a_filter_nested_by_variables_is_refused_or_answered(demo: Api) -> None:
     assert codes[:3] == [None] * 3
     assert set(codes[3:]) <= {None, "TOO_DEEP"}
     assert codes[-1] == "TOO_DEEP"
+
+
+def test_every_limit_is_documented_with_its_value_and_code() -> None:
+    table = re.findall(r"^\| [^|]+ \| ([\d,]+) ?[^|]*\| ([A-Z_]+) \|$", DOCS.read_text(), re.MULTILINE)
+    assert {code: int(value.replace(",", "")) for value, code in table} == {
+        "PAGE_TOO_LARGE": LARGEST_PAGE,
+        "TOO_MANY_INPUTS": MOST_INPUTS,
+        "TOO_MANY_COST": limits.COST,
+        "TOO_DEEP": limits.DEPTH,
+        "TOO_MANY_ALIASES": limits.ALIASES,
+        "TOO_MANY_DIRECTIVES": limits.DIRECTIVES,
+        "TOO_MANY_FIELDS": limits.FIELDS,
+        "TOO_MANY_TOKENS": limits.TOKENS,
+        "TOO_COMPLEX": limits.COMPARISONS,
+        "BAD_FILTER": MOST_CONDITIONS,
+        "TEXT_TOO_LONG": LONGEST_TEXT,
+        "BATCH_SIZE": limits.BATCH,
+        "BODY_TOO_LARGE": limits.BODY_BYTES >> 20,
+        "TIMEOUT": int(limits.SECONDS),
+    }
 
 
 # ---- the request as a whole

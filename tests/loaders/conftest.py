@@ -13,7 +13,7 @@ from loaders.run import Outcome, ingest
 from loaders.vcf_job import vcf_job
 from store.assembly import assembly
 from store.genome import initialise
-from store.release import AlreadyLoaded
+from store.load import AlreadyLoaded
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from loaders.run import Outcome, ingest
 from store import release
 from store.assembly import GRCH37, GRCH38
 from store.copy import Reject
-from store.release import AlreadyLoaded
+from store.load import AlreadyLoaded
 from tests.conftest import REAL
 
 Conn = psycopg.Connection[Any]

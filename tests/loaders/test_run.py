@@ -22,7 +22,8 @@ from loaders.ahead import ahead
 from loaders.errors import InputError, Interrupted
 from loaders.run import Outcome, dataset_name, summary
 from store.copy import Reject
-from store.release import AlreadyLoaded, Load, current, loads, unload
+from store.load import AlreadyLoaded, Load
+from store.release import current, loads, unload
 from tests.conftest import ROOT
 
 Conn = psycopg.Connection[Any]

@@ -15,7 +15,7 @@ from loaders.annotation_job import scores_job
 from loaders.errors import InputError
 from loaders.run import Outcome, ingest
 from store import release
-from store.release import AlreadyLoaded
+from store.load import AlreadyLoaded, begin
 from store.variant_key import decode, encode_one
 
 Conn = psycopg.Connection[Any]
@@ -192,7 +192,7 @@ def test_scores_that_were_cut_off_are_completed_by_the_next_run(
     monkeypatch.setattr("loaders.scores.CHUNK_ROWS", 2)
     path = write("chrom\tpos\tref\talt\tx\n" + "".join(f"20\t{n}\tC\tA\t{n}\n" for n in range(1, 8)))
     job, read = scores_job(grch37, [path], assembly="GRCh37")
-    begun = release.begin(grch37, dataset=job.dataset, kind=job.kind, version=None, files=job.files, options=job.options)
+    begun = begin(grch37, dataset=job.dataset, kind=job.kind, version=None, files=job.files, options=job.options)
     chunks = read(0, 0)
     for _ in range(2):
         begun.write(0, next(chunks), lambda rejects: None)

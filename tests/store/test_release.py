@@ -11,12 +11,9 @@ import pytest
 from store import release
 from store.copy import Reject
 from store.errors import StoreError
+from store.load import AlreadyLoaded, Load, SourceFile, begin
 from store.release import (
     OBSERVATIONS,
-    AlreadyLoaded,
-    Load,
-    SourceFile,
-    begin,
     create_release,
     current,
     find_load,

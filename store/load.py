@@ -1,0 +1,269 @@
+"""A load being written: opened in the ledger, filled chunk by chunk, finished or taken out again (design sections 4, 5).
+
+Nothing of it is visible before `Load.finish` publishes it (release.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from psycopg.types.json import Jsonb
+
+from .assembly import NAMES
+from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated, scored
+from .errors import StoreError
+from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, publish_in, remove_load, returned, unlock_load
+from .variant_key import decode
+
+REPEATED = "repeated record"
+COLLISION = "key collision"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to load: absolute path, SHA-256 in hex, size in bytes, and its header text."""
+
+    path: str
+    sha256: str
+    bytes: int
+    header: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """How far a file of a load is written: up to which line, with how many rejects so far, and whether that is all of it."""
+
+    end: int = 0
+    rejects: int = 0
+    done: bool = False
+
+
+@dataclass
+class Load:
+    """A load being written. Use `begin`; then `write` chunks, `file_done` after each file, `finish` or `abort`.
+
+    `progress` is where a load that was cut off goes on, by the ordinal of the file. `counts` are records, rejects and
+    rows by table; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
+    """
+
+    conn: psycopg.Connection
+    load_id: int
+    dataset: str
+    version: str
+    hold: bool
+    progress: dict[int, Written] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    _highest: int = -(1 << 63)
+
+    def write(self, ordinal: int, chunk: Chunk, report: Callable[[Sequence[Reject]], None]) -> None:
+        """Writes one chunk of a file in one transaction.
+
+        Rows that repeat a variant of this load, and variants whose hashed key belongs to another one, are rejected.
+        `report` gets all rejects of the chunk, in the order of lines, before the commit; when it raises, nothing of the
+        chunk is kept.
+        """
+        with self.conn.transaction():
+            tables, rejects = dict(chunk.tables), list(chunk.rejects)
+            if "variant" in tables:
+                self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (IDENTITY_LOCK,))
+                self.counts["variant"] += self._identify(tables, rejects)
+            elif "variant_score" in tables:
+                tables["variant_score"] = self._first_scores(tables["variant_score"], rejects)
+            for table, rows in tables.items():
+                self.counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
+            rejects.sort(key=lambda reject: reject.line)
+            report(rejects)
+            self.counts += Counter({"records": chunk.records, "rejects": len(rejects)})
+            self.reasons.update(reject.reason for reject in rejects)
+            self.skipped += chunk.skipped
+            self.warnings += chunk.warnings
+            before = self.progress.get(ordinal, Written())
+            self.progress[ordinal] = Written(chunk.end, before.rejects + len(rejects))
+            self.conn.execute(
+                "UPDATE load_file SET chunks = chunks + 1, resume = %s WHERE load_id = %s AND ordinal = %s",
+                (Jsonb({**asdict(self.progress[ordinal]), "counts": self._ledger()}), self.load_id, ordinal),
+            )
+
+    def _ledger(self) -> dict:
+        """The counts as the ledger keeps them."""
+        return {"records": 0, "rejects": 0, **self.counts, "reasons": self.reasons, "skipped": self.skipped, "warnings": self.warnings}
+
+    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject]) -> int:
+        """Writes the variants that are new and takes out of `tables` the rows of those that are rejected. Returns how many were new."""
+        variants = tables.pop("variant")
+        keys = variants.column("variant_key").to_numpy()
+        lines = tables["variant_record"].column("line").to_numpy()
+        kept = np.ones(len(keys), bool)
+
+        def reject(row: int, reason: str, detail: str) -> None:
+            kept[row] = False
+            rejects.append(Reject(int(lines[row]), reason, detail, "\t".join(map(str, locus(variants, row)))))
+
+        for row, first in zip(*map(np.ndarray.tolist, repeated(keys)), strict=True):
+            if locus(variants, row) == locus(variants, first):
+                reject(row, REPEATED, f"the same variant as line {lines[first]} after normalisation")
+            else:
+                reject(row, COLLISION, f"its VariantKey is the hash of the alleles of line {lines[first]} too")
+        added = insert_variants(self.conn, keep(variants, kept))
+        for row in collisions(self.conn, variants):
+            if kept[row]:
+                reject(row, COLLISION, "its VariantKey is the hash of the alleles of another variant in the store too")
+        # In a sorted file nothing at or below the highest key so far comes again; in any other, those rows are looked up.
+        below = np.flatnonzero(kept & (keys <= self._highest))
+        if len(below):
+            earlier = record_lines(self.conn, self.load_id, keys[below].tolist())
+            for row in below.tolist():
+                if (line := earlier.get(int(keys[row]))) is not None:
+                    reject(row, REPEATED, f"the same variant as line {line} after normalisation")
+        if len(keys):
+            self._highest = max(self._highest, int(keys.max()))
+        tables.update({table: keep(rows, kept) for table, rows in tables.items()})
+        return added
+
+    def _first_scores(self, scores: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
+        """The scores of variants that no earlier record of this load has scored; the others are rejected."""
+        rows, first_score = np.unique(scores.column(ROW).to_numpy(), return_index=True)
+        keys = scores.column("variant_key").to_numpy()[first_score]
+        lines = scores.column(LINE).to_numpy()[first_score]
+        kept = np.ones(int(rows.max(initial=-1)) + 1, bool)
+
+        def reject(place: int, where: str) -> None:
+            kept[rows[place]] = False
+            code, *alleles = decode(int(keys[place]))
+            shown = "\t".join(map(str, (NAMES[code - 1], *alleles)))
+            rejects.append(Reject(int(lines[place]), REPEATED, f"the same variant as {where} after normalisation", shown))
+
+        for place, first in zip(*map(np.ndarray.tolist, repeated(keys)), strict=True):
+            reject(place, f"line {lines[first]}")
+        below = np.flatnonzero(kept[rows] & (keys <= self._highest))
+        if len(below):
+            earlier = scored(self.conn, self.load_id, keys[below].tolist())
+            for place in below.tolist():
+                if int(keys[place]) in earlier:
+                    reject(place, "an earlier line")
+        self._highest = max(self._highest, int(keys.max(initial=self._highest)))
+        return keep(scores, kept)
+
+    def file_done(self, ordinal: int) -> None:
+        """Marks a file as wholly written."""
+        self.progress[ordinal] = replace(self.progress.get(ordinal, Written()), done=True)
+        self.conn.execute("UPDATE load_file SET done = true WHERE load_id = %s AND ordinal = %s", (self.load_id, ordinal))
+
+    def finish(self) -> int | None:
+        """Completes the load and, unless it is held, publishes it. Returns the new release's number."""
+        # The planner has to know the new rows before anybody asks for them, and index-only scans need the visibility map.
+        for table in ("variant", *OBSERVATIONS):
+            if self.counts[table]:
+                self.conn.execute(f"VACUUM (ANALYZE) {table}")
+        with self.conn.transaction():
+            self.conn.execute(
+                "UPDATE load SET state = 'loaded', finished_at = now(), counts = %s WHERE load_id = %s",
+                (Jsonb(self._ledger()), self.load_id),
+            )
+            release = None if self.hold else publish_in(self.conn, self.load_id)
+        unlock_load(self.conn, self.load_id)
+        return release
+
+    def abort(self) -> None:
+        """Takes everything of this load out again."""
+        with self.conn.transaction():
+            remove_load(self.conn, self.load_id, self.dataset)
+        unlock_load(self.conn, self.load_id)
+
+
+@dataclass(frozen=True)
+class AlreadyLoaded:
+    """The same files with the same options are in the store."""
+
+    load_id: int
+    dataset: str
+    version: str
+    visible: bool
+
+
+def begin(
+    conn: psycopg.Connection,
+    *,
+    dataset: str,
+    kind: str,
+    version: str | None,
+    files: Sequence[SourceFile],
+    options: dict,
+    hold: bool = False,
+    normalized: bool = True,
+) -> Load | AlreadyLoaded:
+    """Opens a load in the ledger, or goes on with one that was cut off, or says that it is all there already.
+
+    `conn` must be in autocommit mode; it holds a lock on the load until `finish` or `abort`. `options` are those that
+    decide what the rows are. Raises StoreError when the version exists with other content, or is being loaded now.
+    """
+    with conn.transaction():
+        conn.execute("LOCK TABLE load IN SHARE ROW EXCLUSIVE MODE")
+        for load_id, state, name, old_version in conn.execute(
+            """SELECT l.load_id, l.state, d.name, l.version FROM load l JOIN dataset d USING (dataset_id)
+            WHERE d.name = %s AND d.kind = %s AND l.state <> 'unloaded' AND l.options = %s AND (%s::text IS NULL OR l.version = %s)
+            AND (SELECT array_agg(f.sha256 ORDER BY f.ordinal) FROM load_file f WHERE f.load_id = l.load_id) = %s
+            ORDER BY l.load_id DESC LIMIT 1""",
+            (dataset, kind, Jsonb(options), version, version, [f.sha256 for f in files]),
+        ):
+            if state == "loaded":
+                return AlreadyLoaded(load_id, name, old_version, load_id in current(conn).loads)
+            return _resume(conn, load_id, name, old_version, hold)
+        row = conn.execute("SELECT dataset_id, kind FROM dataset WHERE name = %s", (dataset,)).fetchone()
+        if row and row[1] != kind:
+            raise StoreError(f"dataset {dataset!r} holds {row[1]}, not {kind}", "Choose another name with --dataset.")
+        dataset_id = (
+            row[0] if row else returned(conn, "INSERT INTO dataset (name, kind) VALUES (%s, %s) RETURNING dataset_id", dataset, kind)
+        )
+        taken = {v for (v,) in conn.execute("SELECT version FROM load WHERE dataset_id = %s AND state <> 'unloaded'", (dataset_id,))}
+        if version in taken:
+            raise StoreError(
+                f"{dataset} {version} is in the store already, with other content or options",
+                f"Give another --version, or take it out first: vkg unload {dataset}@{version}",
+            )
+        chosen = version or _next_version(taken)
+        load_id = returned(
+            conn,
+            "INSERT INTO load (dataset_id, version, state, hold, normalized, options) VALUES (%s, %s, 'loading', %s, %s, %s) RETURNING load_id",
+            dataset_id, chosen, hold, normalized, Jsonb(options),
+        )  # fmt: skip
+        for ordinal, f in enumerate(files):
+            conn.execute(
+                "INSERT INTO load_file (load_id, ordinal, path, sha256, bytes, header) VALUES (%s, %s, %s, %s, %s, %s)",
+                (load_id, ordinal, f.path, f.sha256, f.bytes, f.header),
+            )
+        lock_load(conn, load_id, f"{dataset} {chosen}")
+    return Load(conn, load_id, dataset, chosen, hold)
+
+
+def _next_version(taken: set[str]) -> str:
+    today = date.today().isoformat()
+    return next(v for n in range(1, len(taken) + 2) if (v := today if n == 1 else f"{today}.{n}") not in taken)
+
+
+def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool) -> Load:
+    lock_load(conn, load_id, f"{dataset} {version}")
+    load = Load(conn, load_id, dataset, version, hold)
+    for ordinal, resume, done in conn.execute(
+        "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)
+    ):
+        load.progress[ordinal] = Written(resume["end"], resume["rejects"], done)
+        counts = resume["counts"]
+        load.reasons, load.skipped, load.warnings = (Counter(counts.pop(k)) for k in ("reasons", "skipped", "warnings"))
+        load.counts = Counter(counts)
+    (highest,) = conn.execute(
+        """SELECT greatest((SELECT max(variant_key) FROM variant_record WHERE load_id = %(load)s),
+        (SELECT max(variant_key) FROM variant_score WHERE load_id = %(load)s))""",
+        {"load": load_id},
+    ).fetchone() or (None,)
+    load._highest = highest if highest is not None else load._highest
+    return load
