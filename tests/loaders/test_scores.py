@@ -196,7 +196,7 @@ def test_scores_that_were_cut_off_are_completed_by_the_next_run(
     chunks = read(0, 0)
     for _ in range(2):
         begun.write(0, next(chunks), lambda rejects: None)
-    begun._unlock()
+    release.unlock_load(grch37, begun.load_id)
     assert len(stored(grch37)) == 4
     outcome = load(grch37, path, assembly="GRCh37")
     assert isinstance(outcome, Outcome)
