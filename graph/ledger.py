@@ -29,8 +29,8 @@ class Load(Node):
     kind: DatasetKind = leaf("What the dataset holds.")
     normalized: bool = leaf("False when indels were loaded without a reference to align them to.")
     loaded_at: Timestamp = leaf("When its last row was written.")
-    records: BigInt = leaf("Records read from its files.")
-    rejects: BigInt = leaf("Records or alleles that were rejected; see <file>.rejects.tsv of the load.")
+    record_count: BigInt = leaf("Records read from its files.")
+    reject_count: BigInt = leaf("Records or alleles that were rejected; see <file>.rejects.tsv of the load.")
     files: list[str] = leaf("Names of its files.")
     sha256: list[str] = leaf("SHA-256 of each file, in hex.")
 

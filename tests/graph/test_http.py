@@ -281,8 +281,8 @@ def test_info_numbers_have_the_digits_of_the_file(annotated: Api) -> None:
 
 
 def test_large_counts_are_strings(demo: Api) -> None:
-    loads = demo.data("{ store { loads { records rejects } counts { records genes } } }")["store"]
-    assert loads["loads"][0] == {"records": "24990", "rejects": "0"}
+    loads = demo.data("{ store { loads { recordCount rejectCount } counts { records genes } } }")["store"]
+    assert loads["loads"][0] == {"recordCount": "24990", "rejectCount": "0"}
     assert loads["counts"] == {"records": "24990", "genes": "73"}
 
 
