@@ -33,7 +33,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
     """Load the demo data (3 Mb of chromosome 20, 300 people of the 1000 Genomes, GRCh37) and serve it."""
     if not DEMO.is_dir():
         raise StoreError(f"the demo data are not at {DEMO}", "They come with a checkout of the project, not with its wheel.")
-    for line in store_commands.initialise("GRCh37", DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz"):
+    for line in store_commands.initialise("GRCh37", DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz", keep=True):
         typer.echo(line, err=True)
     loader_commands.vcf(
         [DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"], dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True

@@ -85,7 +85,9 @@ class ClinicalSignificance:
     review_status: str | None = leaf("Review status, as written.")
     stars: int | None = leaf("ClinVar's stars for the review status, 0 to 4; null for an unknown status.")
     conditions: list[str] = leaf("Names of the conditions.")
-    condition_ids: list[str] = leaf("Identifiers of the conditions in other databases, as written.")
+    condition_ids: list[str | None] = leaf(
+        "Identifiers of the conditions in other databases, as written, in the order of conditions; null for a dot."
+    )
     conflicting: str | None = leaf("The single classifications behind a conflicting one, as written.")
     gene_info: str | None = leaf("Genes as symbol:NCBI id, as written.")
     origin: str | None = leaf("Allele origin code, as written.")

@@ -107,22 +107,31 @@ def application(settings: Settings) -> Starlette:
             shown = error if isinstance(error, UserError) else explain(error, "before execution")
             body = {"errors": [{"message": str(shown), "extensions": shown.extensions()}]}
             return Response(orjson.dumps(body), STATUS.get(shown.code, 400), media_type=media)
-        answers = [await answer(request, view, operation) for operation in operations]
+        answers: list[Answer] = []
+        end, spent = time.perf_counter() + settings.seconds, 0  # a batch has the time and the cost of one operation
+        for operation in operations:
+            answers.append(await answer(request, view, operation, end, spent))
+            spent += answers[-1].cost
         status = 400 if not batch and answers[0].refused and media == GRAPHQL_JSON else 200
         content = orjson.dumps([a.body for a in answers] if batch else answers[0].body)
-        return Response(content, status, {"Vkg-Release": str(view.release_id)}, media)
+        releases = {release["id"].removeprefix("Release:") for a in answers for release in _releases(a.body["extensions"])}
+        return Response(content, status, {"Vkg-Release": ", ".join(sorted(releases, key=int))}, media)
 
-    async def answer(request: Request, view: View, operation: dict[str, Any]) -> Answer:
-        ctx = Context(request.app.state.pool, view, settings.assembly, settings.reference)
+    async def answer(request: Request, view: View, operation: dict[str, Any], end: float, spent: int) -> Answer:
+        ctx = Context(request.app.state.pool, view, settings.assembly, settings.reference, pinned="vkg-release" in request.headers)
         started = time.perf_counter()
-        found = await executor.run(ctx, operation["query"], operation.get("variables"), operation.get("operationName"), settings.seconds)
+        name, variables = operation.get("operationName"), operation.get("variables")
+        found = await executor.run(ctx, operation["query"], variables, name, end - started, spent)
         seconds = time.perf_counter() - started
         metrics.requests.labels("refused" if found.refused else "errors" if found.body.get("errors") else "ok").inc()
         metrics.seconds.observe(seconds)
         metrics.statements.inc(ctx.statements)
-        extensions: dict[str, Any] = {"release": {"id": f"Release:{view.release_id}", "name": view.name}}
+        read = list(ctx.read.values()) or [view]  # cursors hold on to their releases
+        extensions: dict[str, Any] = {"release": _shown(read[0] if len(read) == 1 else view)}
+        if len(read) > 1:
+            extensions["releases"] = [_shown(one) for one in read]
         if (operation.get("extensions") or {}).get("cost") or request.headers.get("vkg-cost"):
-            extensions["cost"] = {"objects": ctx.cost, "statements": ctx.statements, "milliseconds": round(seconds * 1000, 3)}
+            extensions["cost"] = {"objects": found.cost, "statements": ctx.statements, "milliseconds": round(seconds * 1000, 3)}
         found.body["extensions"] = extensions
         return found
 
@@ -134,7 +143,8 @@ def application(settings: Settings) -> Starlette:
 
     async def ready(request: Request) -> Response:
         try:
-            await request.app.state.pool.fetchval("SELECT 1", timeout=2)
+            async with asyncio.timeout(2):
+                await request.app.state.pool.fetchval("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("not ready: %s", error)
             return JSONResponse({"status": "the database does not answer"}, 503)
@@ -154,6 +164,14 @@ def application(settings: Settings) -> Starlette:
         middleware=[Middleware(CORSMiddleware, **_CORS, allow_origins=settings.origins)] if settings.origins else [],
         lifespan=lifespan,
     )
+
+
+def _shown(view: View) -> dict[str, Any]:
+    return {"id": f"Release:{view.release_id}", "name": view.name}
+
+
+def _releases(extensions: dict[str, Any]) -> list[dict[str, Any]]:
+    return extensions.get("releases") or [extensions["release"]]
 
 
 def _accepted(request: Request) -> str | None:

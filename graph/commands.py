@@ -19,7 +19,7 @@ from store.commands import opened
 from store.database import database_url, open_pool, wrap_errors
 from store.errors import StoreError
 from store.read import Mode, compose, where
-from store.reference import Reference
+from store.reference import SMALL_WINDOW, Reference
 
 from .app import Settings, application
 from .errors import UserError
@@ -41,7 +41,7 @@ def settings() -> Settings:
         found = genome.genome(conn)
     reference = None
     if found.reference_path is not None and found.reference_path.is_file():
-        reference = Reference(found.reference_path)
+        reference = Reference(found.reference_path, SMALL_WINDOW)
     return Settings(url, found.assembly, reference)
 
 

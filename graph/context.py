@@ -12,6 +12,8 @@ import asyncpg
 from store.assembly import Assembly
 from store.database import wrap_errors
 from store.read import Statement
+from store.reference import Reference
+from store.statements import statement
 
 from .errors import UserError
 
@@ -35,11 +37,12 @@ class Context:
     pool: asyncpg.Pool
     view: View
     assembly: Assembly
-    reference: Any = None
+    reference: Reference | None = None
+    pinned: bool = False
     loaders: dict[Any, Any] = field(default_factory=dict)
     loads: dict[Any, Any] = field(default_factory=dict)
     statements: int = 0
-    cost: int = 0
+    read: dict[int, View] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     _views: dict[int, View] = field(default_factory=dict)
 
@@ -57,19 +60,17 @@ class Context:
         """The view of the release that a cursor carries. Loads that were unloaded since are not in it."""
         if release_id == self.view.release_id:
             return self.view
+        if self.pinned:
+            raise UserError(
+                "BAD_CURSOR",
+                f"The cursor is of release {release_id}, and the request asks for {self.view.name}.",
+                hint="Send the header Vkg-Release that the cursor came with, or begin again without a cursor.",
+            )
         if release_id not in self._views:
-            rows = await self.query(RELEASE_OF_CURSOR, release_id)
+            rows = await self.query(statement("release_by_number"), release_id)
             if not rows:
                 raise UserError(
                     "BAD_CURSOR", "The cursor is of a release that this store does not have.", hint="Begin again without a cursor."
                 )
             self._views[release_id] = View(release_id, rows[0]["name"], tuple(rows[0]["loads"]))
         return self._views[release_id]
-
-
-_RELEASE = """SELECT r.release_id, r.name, CASE WHEN r.name IS NULL THEN
-    ARRAY(SELECT l.load_id FROM load l WHERE l.load_id = ANY(r.loads) AND l.state = 'loaded' ORDER BY 1) ELSE r.loads END AS loads
-    FROM release r """
-CURRENT_RELEASE = _RELEASE + "ORDER BY r.release_id DESC LIMIT 1"
-RELEASE_OF_CURSOR = _RELEASE + "WHERE r.release_id = $1"
-NAMED_RELEASE = _RELEASE + "WHERE r.name = $1"

@@ -50,10 +50,11 @@ class Document:
 
 @dataclass(frozen=True)
 class Answer:
-    """The response body, and whether the request was refused before execution."""
+    """The response body, whether the request was refused before execution, and its cost in objects."""
 
     body: dict[str, Any]
     refused: bool
+    cost: int = 0
 
 
 class Executor:
@@ -64,9 +65,15 @@ class Executor:
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
     async def run(
-        self, ctx: Context, query: str, variables: dict[str, Any] | None, operation_name: str | None, seconds: float = limits.SECONDS
+        self,
+        ctx: Context,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+        seconds: float = limits.SECONDS,
+        spent: int = 0,
     ) -> Answer:
-        """Answers one operation, within a time limit."""
+        """Answers one operation, within what is left of the request's time and, `spent` objects being asked for already, cost."""
         try:
             document = self.document(query)
             if document.errors:
@@ -75,7 +82,7 @@ class Executor:
             values = get_variable_values(self.schema, operation.variable_definitions or (), variables or {}, max_errors=limits.ERRORS)
             if isinstance(values, list):
                 return _refused(values)
-            ctx.cost = limits.measure(self.schema, operation, document.fragments, values.coerced).cost
+            cost = limits.measure(self.schema, operation, document.fragments, values.coerced, spent).cost - spent
         except RecursionError as error:
             return _refused([present(GraphQLError("", original_error=error))])
         except UserError as error:
@@ -88,11 +95,11 @@ class Executor:
                 if not isinstance(result, ExecutionResult):
                     result = await result
         except TimeoutError as error:
-            return Answer({"data": None, "errors": [present(GraphQLError("", original_error=error)).formatted]}, False)
+            return Answer({"data": None, "errors": [present(GraphQLError("", original_error=error)).formatted]}, False, cost)
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body = {"errors": [present(error).formatted for error in result.errors], **body}
-        return Answer(body, False)
+        return Answer(body, False, cost)
 
     def document(self, query: str) -> Document:
         """The parsed and validated document. Raises GraphQLSyntaxError, and UserError where it is too long or repetitive."""

@@ -20,8 +20,9 @@ from strawberry.types.arguments import convert_argument
 from store.assembly import NAMES, Assembly, chrom_code
 from store.read import ordered_columns
 from store.reference import Reference
+from store.statements import statement
 
-from .context import CURRENT_RELEASE, NAMED_RELEASE, Context, View
+from .context import Context, View
 from .cursor import encode_cursor
 from .errors import UserError
 from .filters import VariantFilter
@@ -73,6 +74,7 @@ async def export(
     try:
         with _writer(partial, compressed=output.suffix == ".gz") as write:
             count = await (_write_tsv(write, rows) if name.endswith(".tsv") else _write_vcf(write, rows, pool))
+        await _still_visible(ctx)
         partial.replace(output)
     except OSError as error:
         raise UserError("BAD_OUTPUT", f"{output}: {error.strerror}.", hint="Choose another --output.") from None
@@ -114,8 +116,15 @@ def _dicts(link: Link, rows: list[Any]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row[link.width :], strict=True)) for row in rows]
 
 
+async def _still_visible(ctx: Context) -> None:
+    """Raises UserError where a load was taken out while it was being written, so that rows may be missing."""
+    rows = await ctx.query(statement("release_by_number"), ctx.view.release_id)
+    if tuple(rows[0]["loads"]) != ctx.view.loads:
+        raise UserError("UNLOADED", "A dataset was unloaded while it was being written.", hint="Run this again.")
+
+
 async def _context(pool: asyncpg.Pool, assembly: Assembly, reference: Reference | None, release: str | None) -> Context:
-    rows = await pool.fetch(*((NAMED_RELEASE, release) if release else (CURRENT_RELEASE,)))
+    rows = await pool.fetch(*((statement("release_by_name"), release) if release else (statement("current_release"),)))
     if not rows:
         raise UserError("UNKNOWN_RELEASE", f"There is no release named {release!r}.", hint="vkg release list")
     return Context(pool, View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"])), assembly, reference)
@@ -185,9 +194,10 @@ async def _write_vcf(write: Write, rows: AsyncIterator[Row], pool: asyncpg.Pool)
 
 
 async def _header(pool: asyncpg.Pool, load_id: int) -> tuple[str, dict[str, str]]:
-    """The header of a load's file without its samples, and the names that it gives to chromosomes."""
-    text = await pool.fetchval("SELECT header FROM load_file WHERE load_id = $1 ORDER BY ordinal LIMIT 1", load_id)
-    lines = [line for line in (text or "##fileformat=VCFv4.2").splitlines() if line.startswith("##") and not line.startswith("##FORMAT")]
+    """The header lines of a load's files, without samples, and the names that they give to chromosomes."""
+    headers = [row["header"].splitlines() for row in await pool.fetch(statement("headers_of_load"), load_id)]
+    found = dict.fromkeys(line for header in headers for line in header if line.startswith("##") and not line.startswith("##FORMAT"))
+    lines = list(found) or ["##fileformat=VCFv4.2"]
     names: dict[str, str] = {}
     for line in lines:
         if line.startswith("##contig=<ID="):

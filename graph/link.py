@@ -122,6 +122,7 @@ class Link:
         if window.cursor is not None:
             release, cursor = decode_cursor(window.cursor, self.name, order, self.read.orders[order])
             view = await ctx.view_of(release)
+        ctx.read[view.release_id] = view
         ask = await self._asked(ctx, view, arguments)
         by = ask.by or self.by
         values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}

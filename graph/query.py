@@ -171,12 +171,7 @@ class Query:
         else:
             where_it_is = Region.parse(region) if region is not None else None
         size = min(where_it_is.end, ctx.assembly.length(where_it_is.chrom)) - where_it_is.start + 1 if where_it_is else None
-        if (
-            any(True for _ in leaves(asked))
-            and driver_of(VARIANT, asked) is None
-            and gene is None
-            and (size is None or size > LARGEST_FILTERED_REGION)
-        ):
+        if any(True for _ in leaves(asked)) and driver_of(VARIANT, asked) is None and (size is None or size > LARGEST_FILTERED_REGION):
             raise UserError(
                 "REGION_NEEDED",
                 f"This filter reads every variant it passes over, so it needs a region of at most {LARGEST_FILTERED_REGION:,} bases"

@@ -11,8 +11,9 @@ import asyncpg
 from store.database import asyncpg_url, wrap_errors
 from store.errors import StoreError
 from store.release import CHANNEL
+from store.statements import statement
 
-from .context import CURRENT_RELEASE, NAMED_RELEASE, View
+from .context import View
 from .errors import UserError
 
 log = logging.getLogger("vkg.graph")
@@ -46,7 +47,7 @@ class Releases:
     async def named(self, name: str) -> View:
         """The view of a named release. Raises UserError UNKNOWN_RELEASE."""
         with wrap_errors():
-            rows = await self._pool.fetch(NAMED_RELEASE, name)
+            rows = await self._pool.fetch(statement("release_by_name"), name)
         if not rows:
             raise UserError(
                 "UNKNOWN_RELEASE",
@@ -58,7 +59,7 @@ class Releases:
 
     async def _read(self) -> None:
         with wrap_errors():
-            row = await self._pool.fetchrow(CURRENT_RELEASE)
+            row = await self._pool.fetchrow(statement("current_release"))
         assert row is not None
         self.current = View(row["release_id"], row["name"], tuple(row["loads"]))
 

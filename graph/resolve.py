@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 
 from store.accession import split_version
-from store.allele import left_align
+from store.allele import left_align, trim
 from store.errors import InvalidName
 from store.region import Region
 from store.statements import statement
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_INPUTS = 1_000
 MOST_CANDIDATES = 50
+PORTION = 20
+"""Names read in one go."""
 
 
 @define
@@ -61,7 +64,11 @@ async def resolve_names(ctx: Context, view: View, inputs: Sequence[str]) -> list
         raise UserError(
             "TOO_MANY_INPUTS", f"{len(inputs):,} names at once; the most is {MOST_INPUTS:,}.", value=len(inputs), hint="Ask in portions."
         )
-    parsed: list[Any] = [_read(ctx, text) for text in inputs]
+    parsed: list[Any] = []
+    for text in inputs:
+        parsed.append(_read(ctx, text))
+        if not len(parsed) % PORTION:
+            await asyncio.sleep(0)  # each name may read a piece of the reference; others have their turn in between
     loads = list(view.loads)
     by_name: dict[Any, tuple[int, ...]] = {}
     wanted: dict[type, list[Any]] = {}
@@ -106,7 +113,7 @@ async def one_variant(ctx: Context, view: View, text: str) -> int | None:
 async def find_genes(ctx: Context, view: View, names: Sequence[str]) -> dict[str, list[Any]]:
     """Genes by the names as given: rows (gene_id, symbol, chrom code, start_pos, end_pos), one per gene, the latest load's."""
     stems = {name: stem(name) for name in names}
-    rows = await ctx.query(statement("genes_by_name"), sorted(set(stems.values())), list(view.loads))
+    rows = await ctx.query(statement("genes_by_name"), sorted({*stems.values(), *names}), list(view.loads))
     found: dict[str, list[Any]] = {}
     for name, wanted in stems.items():
         named = {row["gene_id"]: row for row in reversed(rows) if wanted in (row["gene_id"].upper(), row["symbol"])}
@@ -140,7 +147,10 @@ def _key(ctx: Context, name: Alleles) -> int:
         raise InvalidName("REF and ALT are the same", "A variant changes something.")
     if ctx.reference and (there := fetch(name.pos, name.pos + len(name.ref) - 1)) and "N" not in there and there != name.ref:
         raise _not_there(there, name.pos, name.ref)
-    return encode_one(name.chrom, *left_align(name.pos, name.ref, name.alt, fetch))
+    normal = left_align(name.pos, name.ref, name.alt, fetch)
+    if not all(normal) or "N" in normal[1]:  # no sequence there: as short as can be said without one, as the loader has it
+        normal = trim(name.pos, name.ref, name.alt)
+    return encode_one(name.chrom, *normal)
 
 
 def _not_there(there: str, pos: int, stated: str) -> InvalidName:

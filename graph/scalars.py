@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NewType
 
-import orjson
 import strawberry
 
 from . import names
@@ -42,8 +41,3 @@ TIMESTAMP_SCALAR = strawberry.scalar(
 SCALARS = {JSON: JSON_SCALAR, BigInt: BIG_INT_SCALAR, Timestamp: TIMESTAMP_SCALAR}
 for _name, _scalar in (("JSON", JSON), ("BigInt", BigInt), ("Timestamp", Timestamp)):
     setattr(names, _name, _scalar)
-
-
-def dumps(value: Any) -> bytes:
-    """The bytes of an answer; JSON from the store passes through as it is (orjson.Fragment)."""
-    return orjson.dumps(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -52,13 +53,19 @@ class Frequencies:
 
     @classmethod
     def for_header(cls, header: VcfHeader) -> Self | None:
-        """The reader for the populations declared: those with AF, or with AC and AN.
+        """The reader for one file; see `for_headers`."""
+        return cls.for_headers([header])
 
+    @classmethod
+    def for_headers(cls, headers: Sequence[VcfHeader]) -> Self | None:
+        """The reader for all files of a load, and the populations that any of them declares: those with AF, or with AC and AN.
+
+        A key counts where one file declares it as a number: what the places of the arrays are is one thing for the whole load.
         So `AC_Hom_EAS` (1000 Genomes 30x), which counts alleles in homozygotes, is no population, nor are MAF, LDAF, MLEAF, faf95,
         nor text such as AlleleFreqH_AF, where AF is Africa.
         """
         found: dict[str, dict[str, str]] = {}
-        for key, field in header.infos.items():
+        for key, field in ((key, field) for header in headers for key, field in header.infos.items()):
             parts = _KEY.fullmatch(key)
             if parts and field.type in ("Float", "Integer"):
                 name = "_".join(filter(None, (parts[1], parts[3]))) or ALL
@@ -72,7 +79,8 @@ class Frequencies:
         if ALL in populations:
             populations = {ALL: populations.pop(ALL)} | populations
         used = {key for keys in populations.values() for key in keys.values()}
-        return cls(populations, frozenset(key for key in used if key == "CAF" or header.infos[key].number == "R"))
+        with_ref = {key for header in headers for key, field in header.infos.items() if key == "CAF" or field.number == "R"}
+        return cls(populations, frozenset(used & with_ref))
 
     def read(self, info: InfoColumn) -> pa.RecordBatch:
         """The rows of a chunk of variants, with `_row`. A variant with none of the values has no row."""

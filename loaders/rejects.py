@@ -6,7 +6,10 @@ back), cut to a sensible length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import count, takewhile
 from pathlib import Path
 from typing import IO
 
@@ -18,14 +21,14 @@ HEADER = "#line\treason\tdetail\trow\n"
 class RejectsFile:
     """Opened with the number of rejects that an earlier, cut off run has already written and that stay.
 
-    A rejects file that an earlier load of the same input left behind is replaced, or removed when there are none.
+    A rejects file that an earlier load of the same input left behind is replaced, or removed when there are none. Another file of that
+    name is left alone; the rejects are then in `<input>.rejects.2.tsv`.
     `say` is told when the rejects go to the current folder because the input's is not writable.
     """
 
     def __init__(self, source: Path, already: int, say: Callable[[str], None]) -> None:
         self.source = source
-        name = f"{source.name}.rejects.tsv"
-        self._places = [source.parent / name, Path.cwd() / name]
+        self._folders = [source.parent, Path.cwd()]
         self._say = say
         self._file: IO[str] | None = None
         self.path: Path | None = None
@@ -54,22 +57,23 @@ class RejectsFile:
             self.path.unlink(missing_ok=True)
 
     def _create(self) -> IO[str]:
-        for place in self._places:
+        for folder in self._folders:
+            place = next(place for place in self._places(folder) if not os.path.lexists(place) or _is_ours(place))
             try:
                 self._file = place.open("w", encoding="utf-8")
             except OSError:
                 continue
             self.path = place
-            if place is not self._places[0]:
-                self._say(f"{self._places[0].parent} is not writable; the rejects are in {place}")
+            if folder is not self._folders[0]:
+                self._say(f"{self._folders[0]} is not writable; the rejects are in {place}")
             self._file.write(HEADER)
             return self._file
-        self._say(f"the rejects can be written neither to {self._places[0].parent} nor to {self._places[1].parent}")
+        self._say(f"the rejects can be written neither to {self._folders[0]} nor to {self._folders[1]}")
         self._file = open("/dev/null", "w")  # noqa: SIM115
         return self._file
 
     def _reopen(self, already: int) -> None:
-        for place in self._places:
+        for place in self._old():
             try:
                 with place.open("rb+") as file:
                     for _ in range(1 + already):
@@ -82,11 +86,27 @@ class RejectsFile:
             return
 
     def _remove_old(self) -> None:
-        for place in self._places:
-            try:
-                with place.open(encoding="utf-8", errors="replace") as file:
-                    ours = file.readline() == HEADER
-                if ours:
-                    place.unlink()
-            except OSError:
-                continue
+        for place in self._old():
+            with suppress(OSError):
+                place.unlink()
+
+    def _old(self) -> Iterator[Path]:
+        """The rejects files of this input that are there."""
+        for folder in self._folders:
+            for place in takewhile(os.path.lexists, self._places(folder)):
+                if _is_ours(place):
+                    yield place
+
+    def _places(self, folder: Path) -> Iterator[Path]:
+        """The names that the file can have in a folder, best first."""
+        yield folder / f"{self.source.name}.rejects.tsv"
+        for number in count(2):
+            yield folder / f"{self.source.name}.rejects.{number}.tsv"
+
+
+def _is_ours(place: Path) -> bool:
+    try:
+        with place.open(encoding="utf-8", errors="replace") as file:
+            return file.readline() == HEADER
+    except OSError:
+        return False

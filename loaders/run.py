@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ Read = Callable[[int, int], Generator[Chunk, None, None]]
 only moves the progress bar."""
 
 _UNFINISHED = "The unfinished load is invisible; load again to complete it, or see vkg doctor."
+_COMPLETE = "The load was complete by then and was kept: see vkg loads."
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
         if load.progress:
             say(f"going on with {load.dataset} {load.version} after {load.counts['records']:,} records")
     rejects: list[RejectsFile] = []
-    with _interrupts() as stop_if_asked:
+    with _interrupts() as interrupts:
         try:
-            with wrap_errors(), _quiet_gc(), Progress(load.dataset, sum(f.bytes for f in job.files)) as progress:
+            with wrap_errors(), _quiet_gc(), _short_turns(), Progress(load.dataset, sum(f.bytes for f in job.files)) as progress:
                 for ordinal, file in enumerate(job.files):
                     already = load.progress.get(ordinal, Written())
                     rejects.append(RejectsFile(Path(file.path), already.rejects, say))
@@ -96,12 +97,15 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
                         with closing(_write(load, ordinal, read, rejects[-1], job.strict)) as chunks:
                             for chunk in chunks:
                                 progress.update(chunk.position, chunk.records)
-                                stop_if_asked()
+                                interrupts.stop_if_asked()
+                interrupts.no_more()
                 release = load.finish()
         except BaseException as error:
-            undone = _abort(load, rejects, error)
+            left = _abort(load, rejects)
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted(f"interrupted; {'nothing of this load was kept' if undone else _UNFINISHED}") from None
+                raise Interrupted(f"interrupted; {left or 'nothing of this load was kept'}") from None
+            if left:
+                error.add_note(f"  {left}")
             raise
     for written in rejects:
         written.close()
@@ -130,45 +134,53 @@ def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: b
     load.file_done(ordinal)
 
 
-def _abort(load: Load, rejects: Sequence[RejectsFile], error: BaseException) -> bool:
-    """Takes a load out again; False where that could not be done."""
+def _abort(load: Load, rejects: Sequence[RejectsFile]) -> str:
+    """Takes a load out again. Returns what is to be said where something of it is left: then the rejects files are too."""
+    left = _UNFINISHED
+    # The error that led here says more than the one of a connection that is gone.
+    with suppress(StoreError, psycopg.Error, KeyboardInterrupt), wrap_errors():
+        left = "" if load.abort() else _COMPLETE
     for file in rejects:
-        file.discard()
-    try:
-        with wrap_errors():
-            load.abort()
-    except (StoreError, psycopg.Error, KeyboardInterrupt):
-        # The error that led here says more than the one of a connection that is gone.
-        error.add_note(f"  {_UNFINISHED}")
-        return False
-    return True
+        file.close() if left else file.discard()
+    return left
+
+
+class _Interrupts:
+    """Ctrl-C, asked for between chunks, of which there are several a second.
+
+    Raised in the midst of a statement it would leave a connection on which nothing can be taken back. A second Ctrl-C
+    does not wait; once the load is being finished, none is heard.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._deaf = False
+
+    def ask(self, *_: object) -> None:
+        """Handler of SIGINT."""
+        if self._asked and not self._deaf:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def stop_if_asked(self) -> None:
+        """Raises KeyboardInterrupt if Ctrl-C was pressed since."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def no_more(self) -> None:
+        """From now on Ctrl-C does nothing; one that was pressed before still counts."""
+        self._deaf = not self._asked
+        self.stop_if_asked()
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """Gives a function that raises KeyboardInterrupt if Ctrl-C was pressed since.
-
-    Raised in the midst of a statement it would leave a connection on which nothing can be taken back; between chunks,
-    of which there are several a second, it is safe. A second Ctrl-C does not wait.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
+def _interrupts() -> Iterator[_Interrupts]:
+    interrupts = _Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield stop_if_asked
+        yield interrupts
         return
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, interrupts.ask)
     try:
-        yield stop_if_asked
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -184,6 +196,18 @@ def _quiet_gc() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """The writer often waits for the server, and each time for the interpreter, which the reader gives back only at the end of its
+    turn: with turns of 5 ms, Python's default, loads take a seventh longer (docs/performance.md)."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:

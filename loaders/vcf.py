@@ -64,14 +64,21 @@ _SHOWN_ROW = 1000
 
 
 def read(
-    path: Path, header: VcfHeader, normalizer: Normalizer, *, after: int = 0, populations: bool = False
+    path: Path,
+    header: VcfHeader,
+    normalizer: Normalizer,
+    *,
+    after: int = 0,
+    frequencies: Frequencies | None = None,
+    populations: bool = False,
 ) -> Generator[Chunk, None, None]:
     """The chunks of a file, in file order, from the line after line `after`.
 
-    `header` is the file's own, or with the keys of the other files of the load added. With `populations`, and at the
-    beginning of the file, the first chunk names the populations of its frequencies. Raises InputError.
+    `header` is the file's own, or with the keys of the other files of the load added; `frequencies` reads those
+    of all files of the load, else of this one alone. With `populations`, and at the beginning of the file, the first chunk
+    names their populations. Raises InputError.
     """
-    batch = _Batch(header, normalizer, populations and not after)
+    batch = _Batch(header, normalizer, frequencies or Frequencies.for_header(header), populations and not after)
     _, blocks = open_vcf(path)
     for block in blocks:
         done = max(0, after + 1 - block.first)
@@ -84,9 +91,9 @@ def read(
 class _Batch:
     """Rows of the tables, collected record by record."""
 
-    def __init__(self, header: VcfHeader, normalizer: Normalizer, populations: bool) -> None:
+    def __init__(self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies | None, populations: bool) -> None:
         self._normalizer = normalizer
-        self._frequencies = Frequencies.for_header(header)
+        self._frequencies = frequencies
         self._populations = populations and self._frequencies is not None
         self._end = header.text.count("\n")
         self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]

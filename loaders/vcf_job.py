@@ -9,6 +9,7 @@ import psycopg
 
 from loaders.assembly_check import check_assembly
 from loaders.errors import InputError
+from loaders.frequencies import Frequencies
 from loaders.header import VcfHeader, open_vcf
 from loaders.normalize import Normalizer
 from loaders.run import Job, Read, dataset_name, say
@@ -51,9 +52,10 @@ def vcf_job(
         say("genotypes are not loaded by this version: sites only")
     normalizer = Normalizer(store.assembly, fasta, unnormalized)
     merged = [header.with_keys_of(headers) for header in headers]
+    frequencies = Frequencies.for_headers(headers)
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
-        return read(files[ordinal], merged[ordinal], normalizer, after=after, populations=ordinal == 0)
+        return read(files[ordinal], merged[ordinal], normalizer, after=after, frequencies=frequencies, populations=ordinal == 0)
 
     job = Job(
         kind="variants",

@@ -43,7 +43,7 @@ def left_align(pos: int, ref: str, alt: str, fetch: Callable[[int, int], str]) -
         left = fetch(max(1, pos - window), pos - 1) if pos > 1 else ""
         text = left + sequence
         start = len(left)
-        while start and text[start - 1] == text[start - 1 + size]:
+        while start and text[start - 1] == text[start - 1 + size] != "N":
             start -= 1
         if start or len(left) < window:
             break

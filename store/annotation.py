@@ -21,7 +21,7 @@ CONSEQUENCE = Read(
         "gene_id": "t.gene_id",
         "symbol": "t.symbol",
         "transcript_id": "t.transcript_id",
-        "transcript_stable_id": "split_part(t.transcript_id, '.', 1)",
+        "transcript_stable_id": "t.transcript_stable_id",
         "biotype": "t.biotype",
         "canonical": "t.canonical",
         "mane": "t.mane",

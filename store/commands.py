@@ -41,8 +41,9 @@ def opened() -> Iterator[psycopg.Connection[Any]]:
         yield conn
 
 
-def initialise(assembly: str | None, reference: Path | None) -> list[str]:
-    """Makes or migrates the store; fixes its assembly and registers its reference where given. Returns what was done.
+def initialise(assembly: str | None, reference: Path | None, keep: bool = False) -> list[str]:
+    """Makes or migrates the store; fixes its assembly and registers its reference where given (with `keep`, only where it has
+    none). Returns what was done.
 
     Raises StoreError where the store has another assembly, or the FASTA contradicts it.
     """
@@ -56,7 +57,7 @@ def initialise(assembly: str | None, reference: Path | None) -> list[str]:
             done.append(f"the store holds {assembly_named(assembly).name}")
         elif assembly is not None:
             genome.initialise(conn, assembly_named(assembly))
-        if reference is not None:
+        if reference is not None and not (keep and genome.genome(conn).reference_path):
             fasta = Reference(reference)
             fasta.check(genome.genome(conn).assembly)
             genome.register_reference(conn, fasta.path, fasta.contigs)

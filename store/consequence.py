@@ -58,6 +58,10 @@ LAST = len(_RANKS)
 """The severity of the least severe term, and of every unknown one."""
 
 
+LAST_DAMAGING = len(TERMS[Impact.HIGH]) + len(TERMS[Impact.MODERATE])
+"""The severity of the least severe term of impact MODERATE; the index transcript_consequence_damaging has this number."""
+
+
 def severity(term: str) -> int:
     """Rank of a term: 1 is the most severe. Unknown terms come last."""
     return _RANKS.get(term, LAST)

@@ -92,8 +92,9 @@ def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> int:
     with conn.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
         copy_rows(conn, "variant_stage", rows)
+        # In one order for all, since an insert waits for another load's of the same key.
         cursor.execute(
-            """WITH added AS (INSERT INTO variant SELECT * FROM variant_stage ON CONFLICT DO NOTHING RETURNING 1)
+            """WITH added AS (INSERT INTO variant SELECT * FROM variant_stage ORDER BY variant_key ON CONFLICT DO NOTHING RETURNING 1)
             SELECT count(*) FROM added"""
         )
         (added,) = cursor.fetchone() or (0,)

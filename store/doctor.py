@@ -12,7 +12,7 @@ import psycopg
 from .errors import StoreError
 from .genome import find_genome
 from .migrate import pending
-from .release import LONGEST_REQUEST, LoadRow, current, loads, purge, unload
+from .release import LONGEST_REQUEST, LoadRow, current, loads, purge, remove_cut_off
 
 _TABLES = """SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid) FROM pg_class c
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '%%yoyo%%' ORDER BY 3 DESC, 1"""
@@ -77,8 +77,8 @@ def clean(conn: psycopg.Connection) -> list[str]:
     for row in loads(conn):
         if row.state == "loading":
             with contextlib.suppress(StoreError):  # it is being loaded now
-                unload(conn, row.load_id)
-                done.append(f"removed what was there of {_name(row)}")
+                if remove_cut_off(conn, row.load_id, _name(row)):
+                    done.append(f"removed what was there of {_name(row)}")
     done.extend(f"removed the rows of load {load_id}" for load_id in purge(conn))
     return done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .read import By, Order, Read, children
 from .variant import CHROM
 
-LONGEST_FLANK = 5_000_000
+LONGEST_FLANK = 1_000_000
 """The widest flank, in bases, that a gene or a variant may be asked about."""
 
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from .assembly import NAMES
 from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated, scored
 from .errors import StoreError
-from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, publish_in, remove_load, returned, unlock_load
+from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, lock_releases, publish_in, remove_load, returned, unlock_load
 from .variant_key import decode
 
 REPEATED = "repeated record"
@@ -165,6 +165,8 @@ class Load:
             if self.counts[table]:
                 self.conn.execute(f"VACUUM (ANALYZE) {table}")
         with self.conn.transaction():
+            if not self.hold:
+                lock_releases(self.conn)
             self.conn.execute(
                 "UPDATE load SET state = 'loaded', finished_at = now(), counts = %s WHERE load_id = %s",
                 (Jsonb(self._ledger()), self.load_id),
@@ -173,11 +175,12 @@ class Load:
         unlock_load(self.conn, self.load_id)
         return release
 
-    def abort(self) -> None:
-        """Takes everything of this load out again."""
+    def abort(self) -> bool:
+        """Takes everything of this load out again. False, and nothing is done, where it is complete already."""
         with self.conn.transaction():
-            remove_load(self.conn, self.load_id, self.dataset)
+            removed = remove_load(self.conn, self.load_id)
         unlock_load(self.conn, self.load_id)
+        return removed
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ def _next_version(taken: set[str]) -> str:
 
 def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool) -> Load:
     lock_load(conn, load_id, f"{dataset} {version}")
+    conn.execute("UPDATE load SET hold = %s WHERE load_id = %s", (hold, load_id))
     load = Load(conn, load_id, dataset, version, hold)
     for ordinal, resume, done in conn.execute(
         "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)

@@ -15,10 +15,13 @@ import pysam
 
 from .assembly import ASSEMBLIES, HG19_MT_LENGTH, NAMES, Assembly, chrom_code
 from .errors import StoreError
-from .region import pos0
+from .region import pos0, pos1
 
 WINDOW = 1 << 20
 """Bases read from the file at once. Files are in genome order nearly always, so one window serves many records."""
+
+SMALL_WINDOW = 1 << 12
+"""The same for single names, which come from anywhere."""
 
 _KEPT_WINDOWS = 4
 _MT = 25
@@ -30,8 +33,9 @@ class Reference:
     Raises StoreError where the file is missing, unreadable, not a FASTA, not indexable, or has no human chromosome.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, bases: int = WINDOW) -> None:
         self.path = Path(path)
+        self.bases = bases
         self._file = _open(self.path)
         self._name: dict[int, str] = {}
         self._length: dict[int, int] = {}
@@ -63,22 +67,22 @@ class Reference:
 
     def window(self, chrom: int, pos: int) -> tuple[int, str]:
         """The stretch that holds a 1-based position: (its first position, its bases); ("" outside the file's contigs)."""
-        number = pos0(pos) // WINDOW
+        number = pos0(pos) // self.bases
         text = self._windows.get((chrom, number))
         if text is None:
             text = self._read(chrom, number)
             self._windows[chrom, number] = text
             if len(self._windows) > _KEPT_WINDOWS:
                 self._windows.popitem(last=False)
-        return number * WINDOW + 1, text
+        return pos1(number * self.bases), text
 
     def fetch(self, chrom: int, start: int, end: int) -> str:
         """Bases at 1-based inclusive positions, upper case; shorter, or empty, where the contig ends or is not there."""
         first, text = self.window(chrom, start)
-        if end - first < WINDOW:
+        if end - first < self.bases:
             return text[start - first : end - first + 1]
         parts = [text[start - first :]]
-        while (first := first + WINDOW) <= end:
+        while (first := first + self.bases) <= end:
             parts.append(self.window(chrom, first)[1][: end - first + 1])
         return "".join(parts)
 
@@ -102,11 +106,11 @@ class Reference:
                 )
 
     def _read(self, chrom: int, number: int) -> str:
-        start = number * WINDOW
+        start = number * self.bases
         if start >= self.length(chrom):
             return ""
         try:
-            return self._file.fetch(self._name[chrom], start, min(start + WINDOW, self._length[chrom])).upper()
+            return self._file.fetch(self._name[chrom], start, min(start + self.bases, self._length[chrom])).upper()
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.path}: cannot be read: {error}", "Index it anew: samtools faidx FASTA") from error
 

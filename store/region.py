@@ -65,11 +65,6 @@ class Region:
             raise InvalidName(f"the end of {text!r} lies before its start", "Write CHROM:START-END with START <= END.")
         return cls(chrom(name), start, min(end, MAX_POS))
 
-    @classmethod
-    def from_bed(cls, chrom: int, start0: int, end: int) -> Region:
-        """The region of BED coordinates (0-based, half-open)."""
-        return cls(chrom, start0 + 1, end)
-
     def keys(self) -> tuple[int, int]:
         """The half-open range [lo, hi) of the keys of all variants whose position lies in the region."""
         return locus_key(self.chrom, self.start), locus_key(self.chrom, self.end + 1)

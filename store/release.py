@@ -33,7 +33,7 @@ CHANNEL = "vkg_release"
 """LISTEN/NOTIFY channel that tells of a new release."""
 
 LONGEST_REQUEST = "1 minute"
-"""After this no request can still read a release that was current when a load was unloaded."""
+"""After this no request of the API can still read a release that was current when a load was unloaded; exports check in the end."""
 
 # Advisory locks: a load holds (LOAD, load_id) while it is being written, so that a load whose process died can be
 # told from one at work; whoever writes identity rows shares (IDENTITY, 0), whoever removes them holds it alone.
@@ -78,7 +78,7 @@ def returned(conn: psycopg.Connection, statement: str, *values: object) -> int:
 
 def publish_in(conn: psycopg.Connection, load_id: int) -> int:
     """A new release with this load in place of its dataset's previous version; inside a transaction."""
-    conn.execute("LOCK TABLE release IN EXCLUSIVE MODE")
+    lock_releases(conn)
     row = conn.execute(
         """SELECT d.dataset_id, d.name, l.version, l.state FROM load l JOIN dataset d USING (dataset_id) WHERE load_id = %s""", (load_id,)
     ).fetchone()
@@ -87,6 +87,7 @@ def publish_in(conn: psycopg.Connection, load_id: int) -> int:
     dataset_id, name, version, _ = row
     others = {other for (other,) in conn.execute("SELECT load_id FROM load WHERE dataset_id = %s", (dataset_id,))}
     loads = sorted({*(now for now in current(conn).loads if now not in others), load_id})
+    conn.execute("UPDATE load SET hold = false WHERE load_id = %s AND hold", (load_id,))
     return _release(conn, loads, f"publish {name} {version}")
 
 
@@ -108,22 +109,28 @@ def unload(conn: psycopg.Connection, load_id: int) -> int:
     Its rows are removed by `purge` when no named release holds them and the longest request is over. A load that was
     cut off is removed with all its rows now.
     """
+    find = "SELECT d.name, l.version, l.state FROM load l JOIN dataset d USING (dataset_id) WHERE load_id = %s"
+    row = conn.execute(find, (load_id,)).fetchone()
+    if row is not None and row[2] == "loading":
+        if remove_cut_off(conn, load_id, f"{row[0]} {row[1]}"):
+            return current(conn).release_id
     with conn.transaction():
-        conn.execute("LOCK TABLE release IN EXCLUSIVE MODE")
-        row = conn.execute(
-            "SELECT d.name, l.version, l.state FROM load l JOIN dataset d USING (dataset_id) WHERE load_id = %s FOR UPDATE OF l", (load_id,)
-        ).fetchone()
+        lock_releases(conn)
+        row = conn.execute(f"{find} FOR UPDATE OF l", (load_id,)).fetchone()
         if row is None or row[2] == "unloaded":
             raise StoreError(f"load {load_id} is not in the store", "See vkg loads.")
-        name, version, state = row
-        now = current(conn)
-        if state == "loading":
-            lock_load(conn, load_id, f"{name} {version}")
-            remove_load(conn, load_id, name)
-            unlock_load(conn, load_id)
-            return now.release_id
+        name, version, _ = row
         conn.execute("UPDATE load SET state = 'unloaded', unloaded_at = now() WHERE load_id = %s", (load_id,))
-        return _release(conn, [other for other in now.loads if other != load_id], f"unload {name} {version}")
+        return _release(conn, [other for other in current(conn).loads if other != load_id], f"unload {name} {version}")
+
+
+def remove_cut_off(conn: psycopg.Connection, load_id: int, name: str) -> bool:
+    """Takes out a load that was cut off; False where it is complete by now. Raises StoreError where it is being written."""
+    lock_load(conn, load_id, name)
+    with conn.transaction():
+        removed = remove_load(conn, load_id)
+    unlock_load(conn, load_id)
+    return removed
 
 
 def create_release(conn: psycopg.Connection, name: str) -> int:
@@ -131,7 +138,7 @@ def create_release(conn: psycopg.Connection, name: str) -> int:
     if not name or name.isdigit() or not all(c.isalnum() or c in "._-" for c in name):
         raise StoreError(f"not a name for a release: {name!r}", "Use letters, digits, '.', '_' and '-', and not only digits.")
     with conn.transaction():
-        conn.execute("LOCK TABLE release IN EXCLUSIVE MODE")
+        lock_releases(conn)
         if conn.execute("SELECT FROM release WHERE name = %s", (name,)).fetchone() is not None:
             raise StoreError(f"there is a release named {name!r} already", "Releases don't change; choose another name.")
         return _release(conn, current(conn).loads, f"name {name}", name)
@@ -156,6 +163,11 @@ def purge(conn: psycopg.Connection) -> list[int]:
     return gone
 
 
+def lock_releases(conn: psycopg.Connection) -> None:
+    """Keeps others from making releases till the end of the transaction. Whoever changes rows of the ledger too takes this first."""
+    conn.execute("LOCK TABLE release IN EXCLUSIVE MODE")
+
+
 def lock_load(conn: psycopg.Connection, load_id: int, name: str) -> None:
     """Holds a load for this session. Raises StoreError where another process is writing it."""
     for _ in range(20):  # the server notices only after a moment that a process died
@@ -170,12 +182,19 @@ def unlock_load(conn: psycopg.Connection, load_id: int) -> None:
     conn.execute("SELECT pg_advisory_unlock(%s, %s)", (LOAD_LOCK, load_id))
 
 
-def remove_load(conn: psycopg.Connection, load_id: int, dataset: str) -> None:
-    """Takes out all that there is of a load, and its dataset where it was the only one; inside a transaction."""
+def remove_load(conn: psycopg.Connection, load_id: int) -> bool:
+    """Takes out all that there is of an unfinished load, and its dataset where it was the only one; inside a transaction.
+
+    False, and nothing is done, where the load is not an unfinished one.
+    """
+    row = conn.execute("SELECT dataset_id FROM load WHERE load_id = %s AND state = 'loading' FOR UPDATE", (load_id,)).fetchone()
+    if row is None:
+        return False
     _delete_rows(conn, load_id)
     conn.execute("DELETE FROM load_file WHERE load_id = %s", (load_id,))
     conn.execute("DELETE FROM load WHERE load_id = %s", (load_id,))
-    conn.execute("DELETE FROM dataset d WHERE name = %s AND NOT EXISTS (SELECT FROM load l WHERE l.dataset_id = d.dataset_id)", (dataset,))
+    conn.execute("DELETE FROM dataset d WHERE dataset_id = %s AND NOT EXISTS (SELECT FROM load l WHERE l.dataset_id = d.dataset_id)", row)
+    return True
 
 
 def _delete_rows(conn: psycopg.Connection, load_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .assembly import NAMES
+from .consequence import LAST_DAMAGING
 from .read import By, Order, Read
 
 CHROM = "(ARRAY['" + "','".join(NAMES) + "'])[{}.chrom]"
@@ -21,7 +22,13 @@ _CONSEQUENCE = (
 )
 _DAMAGING = (
     "(SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
-    "AND c.impact <= 2 AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key"
+    "AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key"
+)
+# These imply the condition of the partial index transcript_consequence_damaging. Impact is the annotator's, severity ours.
+_DAMAGING_IMPACT = "c.impact <= 2 AND c.impact = ANY(:value)"
+_DAMAGING_TERMS = f"c.severity <= {LAST_DAMAGING} AND c.terms && :value::text[]"
+_ELEMENTS = (
+    """json_array_elements_text(CASE json_typeof(r.info -> {0}) WHEN 'array' THEN r.info -> {0} ELSE json_build_array(r.info -> {0}) END)"""
 )
 _CLINICAL = "c.load_id = ANY(:loads) AND c.classes && :value::text[]"
 
@@ -47,8 +54,10 @@ VARIANT = Read(
         "ref": "t.ref",
         "alt": "t.alt",
         "type": TYPE,
-        "rsids": """ARRAY(SELECT DISTINCT i FROM variant_record r, unnest(r.ids) i
-            WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND i ~ '^rs[0-9]+$' ORDER BY i)""",
+        "rsids": f"""ARRAY(SELECT i FROM variant_record r, unnest(r.ids) i
+            WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND i ~ '^rs[0-9]+$'
+            UNION SELECT 'rs' || i FROM variant_record r, {_ELEMENTS.format("'RS'")} i JOIN rsid s ON i ~ '^[0-9]{{1,18}}$' AND s.rsid = i::bigint
+            WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND s.variant_key = t.variant_key AND s.load_id = r.load_id ORDER BY 1)""",
     },
     genome="t.variant_key",
     by={
@@ -69,19 +78,15 @@ VARIANT = Read(
         "filter": _RECORD.format("r.filter && :value::text[]"),
         "qual": _RECORD.format("r.qual BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8)"),
         "info_number": _RECORD.format(
-            """EXISTS (SELECT FROM json_array_elements_text(CASE json_typeof(r.info -> :key) WHEN 'array' THEN r.info -> :key
-            ELSE json_build_array(r.info -> :key) END) e WHERE CASE WHEN pg_input_is_valid(e, 'float8')
+            f"""EXISTS (SELECT FROM {_ELEMENTS.format(":key")} e WHERE CASE WHEN pg_input_is_valid(e, 'float8')
             THEN e::float8 BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) ELSE false END)"""
         ),
-        "info_text": _RECORD.format(
-            """EXISTS (SELECT FROM json_array_elements_text(CASE json_typeof(r.info -> :key) WHEN 'array' THEN r.info -> :key
-            ELSE json_build_array(r.info -> :key) END) e WHERE e = ANY(:equals::text[]))"""
-        ),
+        "info_text": _RECORD.format(f"""EXISTS (SELECT FROM {_ELEMENTS.format(":key")} e WHERE e = ANY(:equals::text[]))"""),
         "info_key": _RECORD.format("(r.info -> :key) IS NOT NULL"),
         "consequence": _CONSEQUENCE.format("c.terms && :value::text[]"),
-        "damaging_consequence": _CONSEQUENCE.format("c.impact <= 2 AND c.terms && :value::text[]"),
+        "damaging_consequence": _CONSEQUENCE.format(_DAMAGING_TERMS),
         "impact": _CONSEQUENCE.format("c.impact = ANY(:value)"),
-        "damaging_impact": _CONSEQUENCE.format("c.impact <= 2 AND c.impact = ANY(:value)"),
+        "damaging_impact": _CONSEQUENCE.format(_DAMAGING_IMPACT),
         "clinical": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
         "pathogenic": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
         "frequency": f"""EXISTS (SELECT FROM population_frequency f WHERE f.variant_key = t.variant_key AND f.load_id = ANY({_POPULATION.format("load_id")})
@@ -95,8 +100,8 @@ VARIANT = Read(
         "pathogenic": f"""(SELECT DISTINCT c.variant_key FROM clinical_significance c WHERE c.variant_key >= {{lo}} AND c.variant_key < {{hi}}
             AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}) d
             JOIN variant t ON t.variant_key = d.variant_key""",
-        "damaging_impact": _DAMAGING % "c.impact = ANY(:value)",
-        "damaging_consequence": _DAMAGING % "c.terms && :value::text[]",
+        "damaging_impact": _DAMAGING % _DAMAGING_IMPACT,
+        "damaging_consequence": _DAMAGING % _DAMAGING_TERMS,
         "rsid": """(SELECT DISTINCT i.variant_key FROM rsid i WHERE i.rsid = ANY(:value) AND i.load_id = ANY(:loads)
             AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key""",
     },

@@ -72,6 +72,9 @@ class TranscriptHgvs:
 Name = Alleles | Edit | Position | RsId | Key | TranscriptHgvs
 
 HINT = "Write 20-1897442-C-T, rs4813331, NC_000020.10:g.1897442C>T, a 16-digit VariantKey, or a position such as 20:1897442."
+LONGEST_EDIT = 10_000
+"""Longest change read that does not spell its bases."""
+
 LONGEST = 2_000
 """Longest name read, in characters."""
 
@@ -125,8 +128,10 @@ def _spdi(found: re.Match[str], assembly: Assembly) -> Name:
     if not size and not inserted:
         raise InvalidName(f"{found[0]!r} changes nothing", HINT)
     if not size:
-        return Edit(code, pos - 1, pos, "ins", inserted)
-    return Edit(code, pos, pos + size - 1, "delins" if inserted else "del", inserted, "" if deleted.isdigit() else deleted)
+        if pos == 1:
+            raise InvalidName(f"{found[0]!r} inserts before the first base of a chromosome", "Name REF and ALT, as CHROM-POS-REF-ALT.")
+        return _edit(code, pos - 1, pos, "ins", inserted)
+    return _edit(code, pos, pos + size - 1, "delins" if inserted else "del", inserted, "" if deleted.isdigit() else deleted)
 
 
 def _genomic(found: re.Match[str], assembly: Assembly, text: str) -> Name:
@@ -150,7 +155,13 @@ def _genomic(found: re.Match[str], assembly: Assembly, text: str) -> Name:
         raise InvalidName(f"{text!r} does not say which bases are inserted", HINT)
     if kind == "ins" and end != start + 1:
         raise InvalidName(f"an insertion lies between two neighbours, as in {accession}:g.{start}_{start + 1}ins{bases}", HINT)
-    return Edit(code, start, end, kind, bases.upper(), stated)
+    return _edit(code, start, end, kind, bases.upper(), stated)
+
+
+def _edit(chrom: int, start: int, end: int, kind: str, inserted: str, stated: str = "") -> Edit:
+    if end - start >= LONGEST_EDIT:
+        raise InvalidName(f"a change of {end - start + 1:,} bases", f"Changes have at most {LONGEST_EDIT:,} bases here.")
+    return Edit(chrom, start, end, kind, inserted, stated)
 
 
 def _chrom(name: str, assembly: Assembly) -> int:

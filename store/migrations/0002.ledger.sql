@@ -32,7 +32,7 @@ COMMENT ON COLUMN load.load_id IS 'Number of the load, growing with time.';
 COMMENT ON COLUMN load.dataset_id IS 'The dataset this is a version of.';
 COMMENT ON COLUMN load.version IS 'Version given with --version, else the day of loading.';
 COMMENT ON COLUMN load.state IS 'loading: rows are being written; loaded: complete, visible when a release holds it; unloaded: hidden for good, its rows are removed when no named release holds it.';
-COMMENT ON COLUMN load.hold IS 'True when loaded with --hold: complete, not published by the load itself.';
+COMMENT ON COLUMN load.hold IS 'True where it was loaded with --hold and waits to be published.';
 COMMENT ON COLUMN load.normalized IS 'False when indels were loaded without a reference (--unnormalized).';
 COMMENT ON COLUMN load.options IS 'The options that decided what the rows are; the same file with other options is another load.';
 COMMENT ON COLUMN load.counts IS 'Records read, rows written by table, rejects by reason.';
@@ -78,3 +78,5 @@ COMMENT ON COLUMN release.name IS 'Name to pin it by (HTTP header Vkg-Release), 
 COMMENT ON COLUMN release.reason IS 'What made it: the publish, unload or naming.';
 COMMENT ON COLUMN release.created_at IS 'When it was made.';
 INSERT INTO release (loads, reason) VALUES ('{}', 'the empty store');
+
+CALL open_tables('dataset', 'load', 'load_file', 'release');

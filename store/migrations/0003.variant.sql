@@ -1,5 +1,6 @@
 -- depends: 0002.ledger
 -- Identity of variants, and what files say about them. variant_key comes first in every key (design section 11).
+-- Rows of a load lie together, so a BRIN index finds them when the load is taken out; finishing a load (VACUUM) summarises it.
 
 CREATE TABLE variant (
     variant_key bigint PRIMARY KEY,
@@ -27,6 +28,7 @@ CREATE TABLE variant_record (
     line         integer NOT NULL,
     PRIMARY KEY (variant_key, load_id)
 );
+CREATE INDEX variant_record_load ON variant_record USING brin (load_id);
 COMMENT ON TABLE variant_record IS 'What one load says of one variant: a VCF record, split to this ALT. Its presence makes the variant visible.';
 COMMENT ON COLUMN variant_record.variant_key IS 'The variant.';
 COMMENT ON COLUMN variant_record.load_id IS 'The load it came from.';
@@ -44,6 +46,7 @@ CREATE TABLE rsid (
     load_id     integer NOT NULL,
     PRIMARY KEY (rsid, variant_key, load_id)
 );
+CREATE INDEX rsid_load ON rsid USING brin (load_id);
 COMMENT ON TABLE rsid IS 'Look-up of variants by dbSNP rsID.';
 COMMENT ON COLUMN rsid.rsid IS 'The number after rs.';
 COMMENT ON COLUMN rsid.variant_key IS 'A variant that carries it.';
@@ -69,6 +72,7 @@ CREATE TABLE population_frequency (
     hom         integer[],
     PRIMARY KEY (variant_key, load_id)
 );
+CREATE INDEX population_frequency_load ON population_frequency USING brin (load_id);
 COMMENT ON TABLE population_frequency IS 'Allele counts and frequencies of one load, as arrays over its populations (frequency_population).';
 COMMENT ON COLUMN population_frequency.variant_key IS 'The variant.';
 COMMENT ON COLUMN population_frequency.load_id IS 'The load.';
@@ -88,6 +92,7 @@ CREATE TABLE transcript_consequence (
     gene_id       text,
     symbol        text,
     transcript_id text,
+    transcript_stable_id text,
     biotype       text,
     canonical     boolean NOT NULL,
     mane          text,
@@ -103,9 +108,10 @@ CREATE TABLE transcript_consequence (
     extra         json,
     PRIMARY KEY (variant_key, load_id, ordinal)
 );
-CREATE INDEX transcript_consequence_damaging ON transcript_consequence (variant_key) WHERE impact <= 2;
+CREATE INDEX transcript_consequence_damaging ON transcript_consequence (variant_key) WHERE impact <= 2 OR severity <= 31;
 CREATE INDEX transcript_consequence_hgvsc ON transcript_consequence (hgvsc) WHERE hgvsc IS NOT NULL;
 CREATE INDEX transcript_consequence_hgvsp ON transcript_consequence (hgvsp) WHERE hgvsp IS NOT NULL;
+CREATE INDEX transcript_consequence_load ON transcript_consequence USING brin (load_id);
 COMMENT ON TABLE transcript_consequence IS 'Predicted consequences by transcript, as VEP (CSQ) or SnpEff (ANN) wrote them into a file.';
 COMMENT ON COLUMN transcript_consequence.variant_key IS 'The variant.';
 COMMENT ON COLUMN transcript_consequence.load_id IS 'The load.';
@@ -117,6 +123,7 @@ COMMENT ON COLUMN transcript_consequence.terms IS 'Sequence Ontology terms, as w
 COMMENT ON COLUMN transcript_consequence.gene_id IS 'Gene identifier without its version, as written by the annotator.';
 COMMENT ON COLUMN transcript_consequence.symbol IS 'Gene symbol, as written.';
 COMMENT ON COLUMN transcript_consequence.transcript_id IS 'Transcript (or other feature), with its version where written.';
+COMMENT ON COLUMN transcript_consequence.transcript_stable_id IS 'The same without its version (_PAR_Y kept), as genes'' transcripts have it.';
 COMMENT ON COLUMN transcript_consequence.biotype IS 'Biotype of the transcript.';
 COMMENT ON COLUMN transcript_consequence.canonical IS 'True where the annotator flags the transcript as canonical.';
 COMMENT ON COLUMN transcript_consequence.mane IS 'SELECT or PLUS_CLINICAL where the annotator says so.';
@@ -152,6 +159,7 @@ CREATE TABLE clinical_significance (
 );
 CREATE INDEX clinical_significance_pathogenic ON clinical_significance (variant_key)
     WHERE classes && '{PATHOGENIC,LIKELY_PATHOGENIC}';
+CREATE INDEX clinical_significance_load ON clinical_significance USING brin (load_id);
 COMMENT ON TABLE clinical_significance IS 'Classifications by ClinVar (CLNSIG, ONC, SCI and their companions).';
 COMMENT ON COLUMN clinical_significance.variant_key IS 'The variant.';
 COMMENT ON COLUMN clinical_significance.load_id IS 'The load.';
@@ -190,8 +198,11 @@ CREATE TABLE variant_score (
     value       double precision NOT NULL,
     PRIMARY KEY (variant_key, load_id, score_id)
 );
+CREATE INDEX variant_score_load ON variant_score USING brin (load_id);
 COMMENT ON TABLE variant_score IS 'One number per variant and score. Score loads create no variants: rows may await theirs.';
 COMMENT ON COLUMN variant_score.variant_key IS 'The variant.';
 COMMENT ON COLUMN variant_score.load_id IS 'The load.';
 COMMENT ON COLUMN variant_score.score_id IS 'Which score of that load.';
 COMMENT ON COLUMN variant_score.value IS 'The number, in the score''s own unit.';
+
+CALL open_tables('variant', 'variant_record', 'rsid', 'frequency_population', 'population_frequency', 'transcript_consequence', 'clinical_significance', 'score', 'variant_score');

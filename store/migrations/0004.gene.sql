@@ -70,3 +70,5 @@ COMMENT ON COLUMN transcript.exon_ends IS 'Last bases of the exons in genome ord
 COMMENT ON COLUMN transcript.canonical IS 'True where the annotation tags it Ensembl_canonical.';
 COMMENT ON COLUMN transcript.mane IS 'SELECT or PLUS_CLINICAL where the annotation tags it so.';
 COMMENT ON COLUMN transcript.protein_id IS 'Protein identifier, where written.';
+
+CALL open_tables('gene', 'transcript');

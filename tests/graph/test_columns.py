@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ import strawberry
 from graphql import execute, parse
 
 from graph.columns import ColumnExecutor, columns
+from tests.graph.api import Api
+from tests.graph.test_queries import QUERIES
 
 
 @strawberry.enum
@@ -86,6 +89,21 @@ async def test_answers_are_those_of_graphql_core(tree: str, document: str) -> No
         return orjson.dumps(result.data), sorted(orjson.dumps(error.formatted) for error in result.errors or ())
 
     assert await answer(ColumnExecutor) == await answer(None)
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+def test_saved_operations_answer_as_on_graphql_core(path: Path, demo: Api, annotated: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = path.read_text()
+    first, second = query.splitlines()[:2]
+    api = {"demo": demo, "annotated": annotated}[first.removeprefix("# ").split(":")[0]]
+
+    def answer() -> tuple[Any, list[Any]]:
+        found = api.ask(query, orjson.loads(second.removeprefix("# ")) if second.startswith("# {") else None)
+        return orjson.dumps(found["data"]), sorted(map(orjson.dumps, found.get("errors", ())))
+
+    short = answer()
+    monkeypatch.setattr("graph.execution.ColumnExecutor", None)
+    assert answer() == short
 
 
 def test_columns_are_the_fields_without_a_function() -> None:

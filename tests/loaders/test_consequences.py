@@ -60,6 +60,7 @@ def test_an_entry_becomes_a_row_with_every_field_in_its_place(tmp_path: Path) ->
         "gene_id": "ENSG00000198053",
         "symbol": "SIRPA",
         "transcript_id": "ENST00000356025.7",
+        "transcript_stable_id": "ENST00000356025",
         "biotype": "protein_coding",
         "canonical": True,
         "mane": "SELECT",
@@ -74,6 +75,13 @@ def test_an_entry_becomes_a_row_with_every_field_in_its_place(tmp_path: Path) ->
         "codons": None,
         "extra": '{"MANE_SELECT":"NM_080792.3","SIFT":"tolerated(0.3)"}',
     }
+
+
+def test_a_transcript_loses_its_version_and_no_part_of_its_name(tmp_path: Path) -> None:
+    written = "ENST00000381192.8_PAR_Y", "MSTRG.1.1", "NM_080792.3", ""
+    entries = ",".join(f"T|intron_variant|{feature}" for feature in written)
+    found, _ = rows(tmp_path, "CSQ", VEP_SAYS + "Allele|Consequence|Feature", f"C T CSQ={entries}")
+    assert [row["transcript_stable_id"] for row in found] == ["ENST00000381192_PAR_Y", "MSTRG.1.1", "NM_080792", None]
 
 
 def test_all_transcripts_of_a_deletion_are_kept_though_its_allele_is_a_dash(tmp_path: Path) -> None:

@@ -185,6 +185,15 @@ def test_old_rejects_don_t_outlive_a_load_without_any(grch37: Conn, load_vcf: An
     assert not rejects.exists()
 
 
+def test_somebody_elses_file_of_that_name_is_left_alone(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
+    path = write_vcf("20 1 . A <DEL> . . .")
+    theirs, ours = (Path(f"{path}.rejects{n}.tsv") for n in ("", ".2"))
+    theirs.write_text("notes\n")
+    assert load_vcf(grch37, path).rejects == [ours]
+    load_vcf(grch37, write_vcf("20 1 . A G . . ."))
+    assert (theirs.read_text(), ours.exists()) == ("notes\n", False)
+
+
 def test_rejects_go_to_the_current_folder_when_the_files_is_not_writable(
     grch37: Conn, load_vcf: Any, write_vcf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +244,16 @@ def test_files_of_one_command_are_one_load(grch37: Conn, load_vcf: Any, write_vc
     assert outcome.load.reasons == {"repeated record": 1}
 
 
+def test_files_that_declare_frequencies_differently_have_one_list_of_populations(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
+    both = '##INFO=<ID=AF,Number=A,Type={},Description="">\n##INFO=<ID=EUR_AF,Number=A,Type=Float,Description="">'
+    one = write_vcf("20 1 . A G . . AF=0.1;EUR_AF=0.2", header=both.format("Float"), name="one.vcf")
+    two = write_vcf("20 2 . A G . . AF=0.3;EUR_AF=0.4", header=both.format("String"), name="two.vcf")
+    load_vcf(grch37, one, two, dataset="first")
+    load_vcf(grch37, two, one, dataset="second")
+    assert rows(grch37, "SELECT population FROM frequency_population ORDER BY load_id, ordinal") == [("ALL",), ("EUR",)] * 2
+    assert rows(grch37, "SELECT af FROM population_frequency ORDER BY load_id, variant_key") == [([0.1, 0.2],), ([0.3, 0.4],)] * 2
+
+
 def test_chunks_make_no_difference(grch37: Conn, load_vcf: Any, write_vcf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [f"20 {n} rs{n} A G,T . . AF=0.5,0.1" for n in range(500, 0, -1)] + ["20 7 . A T . . ."]
     load_vcf(grch37, write_vcf(*records, header=INFO), dataset="one")
@@ -261,7 +280,7 @@ def test_a_load_that_was_cut_off_goes_on_where_it_stopped(
         write(self, ordinal, chunk, report)
 
     monkeypatch.setattr(Load, "write", die)
-    monkeypatch.setattr("loaders.run._abort", lambda load, rejects, error: [file.close() for file in rejects])
+    monkeypatch.setattr("loaders.run._abort", lambda load, rejects: [file.close() for file in rejects])
     with pytest.raises(SystemExit):
         load_vcf(grch37, path)
     grch37.execute("SELECT pg_advisory_unlock_all()")
@@ -331,6 +350,40 @@ def test_ctrl_c_takes_the_load_out_again(grch37: Conn, load_vcf: Any, write_vcf:
         load_vcf(grch37, write_vcf(*(f"20 {n} . A G . . ." for n in range(1, 1000))))
     assert everything(grch37) == {}
     assert not [t for t in threading.enumerate() if t.name == "reader"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_goes_wrong_after_publishing_takes_nothing_out(
+    grch37: Conn, load_vcf: Any, write_vcf: Any, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    finish = Load.finish
+
+    def fail(self: Load) -> None:
+        finish(self)
+        raise error
+
+    monkeypatch.setattr(Load, "finish", fail)
+    path = write_vcf("20 1 . A G . . .", "20 2 . A <DEL> . . .")
+    with pytest.raises((Interrupted, RuntimeError)) as raised:
+        load_vcf(grch37, path)
+    assert "was kept: see vkg loads" in " ".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+    assert [row.visible for row in loads(grch37)] == [True]
+    assert rows(grch37, "SELECT count(*) FROM variant_record") == [(1,)]
+    assert Path(f"{path}.rejects.tsv").exists()
+
+
+def test_ctrl_c_is_too_late_once_a_load_is_being_finished(
+    grch37: Conn, load_vcf: Any, write_vcf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Load.finish
+
+    def press(self: Load) -> int | None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        return finish(self)
+
+    monkeypatch.setattr(Load, "finish", press)
+    assert load_vcf(grch37, write_vcf("20 1 . A G . . .")).release == current(grch37).release_id
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from store.consequence import LAST, TERMS, Impact, impact, severity, worst
+from pathlib import Path
+
+from store.consequence import LAST, LAST_DAMAGING, TERMS, Impact, impact, severity, worst
 
 # Ensembl's table of calculated consequences, release 110 and later, from top to bottom.
 ENSEMBL = [
@@ -91,3 +93,9 @@ def test_an_unknown_term_comes_last_and_is_a_modifier() -> None:
 
 def test_the_worst_of_several_terms_counts() -> None:
     assert worst(["intron_variant", "splice_region_variant"]) == (severity("splice_region_variant"), Impact.LOW)
+
+
+def test_the_index_of_damaging_consequences_has_the_number_of_their_terms() -> None:
+    migration = (Path(__file__).parents[2] / "store" / "migrations" / "0003.variant.sql").read_text()
+    assert f"WHERE impact <= 2 OR severity <= {LAST_DAMAGING};" in migration
+    assert severity(TERMS[Impact.MODERATE][-1]) == LAST_DAMAGING

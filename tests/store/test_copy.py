@@ -84,6 +84,12 @@ def test_variants_that_are_there_are_not_added_again(conn: psycopg.Connection[An
     ]
 
 
+def test_loads_at_once_add_variants_in_one_order(conn: psycopg.Connection[Any]) -> None:
+    insert_variants(conn, chunk((20, 300, "A", "G"), (20, 100, "A", "G"), (20, 200, "A", "G")).tables["variant"])
+    # Rows stand where they were inserted. In two orders, two loads would wait for each other.
+    assert conn.execute("SELECT pos FROM variant ORDER BY ctid").fetchall() == [(100,), (200,), (300,)]
+
+
 def test_a_hash_that_belongs_to_other_alleles_is_a_collision(conn: psycopg.Connection[Any]) -> None:
     long = (20, 100, "A" * 12, "G")
     insert_variants(conn, chunk(long).tables["variant"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -97,6 +99,69 @@ def test_a_held_load_is_complete_and_waits(db: psycopg.Connection[Any]) -> None:
     assert current(db).loads == []
     publish(db, load.load_id)
     assert current(db).loads == [load.load_id]
+    assert [row.hold for row in loads(db)] == [False]
+
+
+def test_the_ledger_knows_whether_a_load_that_goes_on_is_held(db: psycopg.Connection[Any], store_url: str) -> None:
+    with psycopg.connect(store_url, autocommit=True) as died:
+        start(died).write(0, chunk(A), ignore)
+    load = start(db, hold=True)
+    load.finish()
+    assert [(row.hold, row.visible) for row in loads(db)] == [(True, False)]
+
+
+def test_a_complete_load_is_not_aborted(db: psycopg.Connection[Any]) -> None:
+    load = loaded(db, A)
+    assert load.abort() is False
+    assert (count(db), current(db).loads) == (1, [load.load_id])
+
+
+def test_finishing_and_unloading_take_their_locks_in_one_order(db: psycopg.Connection[Any], store_url: str) -> None:
+    load = start(db)
+    load.write(0, chunk(A), ignore)
+    with psycopg.connect(store_url) as other, ThreadPoolExecutor(1) as pool:
+        # As `unload` does: first the releases, then the load.
+        other.execute("LOCK TABLE release IN EXCLUSIVE MODE")
+        finishing = pool.submit(load.finish)
+        waits = "SELECT count(*) FROM pg_locks WHERE relation = 'release'::regclass AND NOT granted"
+        with psycopg.connect(store_url, autocommit=True) as watch:
+            while watch.execute(waits).fetchone() == (0,):
+                assert not finishing.done()
+                time.sleep(0.01)
+        assert other.execute("SELECT state FROM load FOR UPDATE").fetchone() == ("loading",)
+        other.rollback()
+        assert finishing.result() == current(db).release_id
+
+
+def test_removing_a_load_that_was_cut_off_lets_others_publish(
+    db: psycopg.Connection[Any], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(store_url, autocommit=True) as died:
+        cut_off = start(died)
+        cut_off.write(0, chunk(A), ignore)
+    delete = release._delete_rows
+
+    def publish_meanwhile(conn: psycopg.Connection[Any], load_id: int) -> None:
+        delete(conn, load_id)
+        with psycopg.connect(store_url, autocommit=True) as other:
+            other.execute("SET lock_timeout = '5s'")
+            create_release(other, "meanwhile")
+
+    monkeypatch.setattr(release, "_delete_rows", publish_meanwhile)
+    unload(db, cut_off.load_id)
+    assert current(db).name == "meanwhile"
+
+
+def test_rows_of_a_load_are_found_without_reading_the_table(db: psycopg.Connection[Any]) -> None:
+    columns = "variant_key, load_id, allele, line"
+    db.execute(f"INSERT INTO variant_record ({columns}) SELECT n, 1, 1, n FROM generate_series(1, 200000) n")
+    db.execute("VACUUM (ANALYZE) variant_record")
+    # What a cut-off load left: no VACUUM came after it.
+    db.execute(f"INSERT INTO variant_record ({columns}) SELECT n, 2, 1, n FROM generate_series(1, 1000) n")
+    (plan,) = db.execute("EXPLAIN (ANALYZE, FORMAT json) DELETE FROM variant_record WHERE load_id = 2").fetchone()[0]  # type: ignore[index]
+    (scan,) = plan["Plan"]["Plans"]
+    assert (scan["Node Type"], scan["Plans"][0]["Index Name"]) == ("Bitmap Heap Scan", "variant_record_load")
+    assert scan["Rows Removed by Index Recheck"] < 50_000
 
 
 def test_the_same_files_again_are_there_already(db: psycopg.Connection[Any]) -> None:
