@@ -111,9 +111,8 @@ def unload(conn: psycopg.Connection, load_id: int) -> int:
     """
     find = "SELECT d.name, l.version, l.state FROM load l JOIN dataset d USING (dataset_id) WHERE load_id = %s"
     row = conn.execute(find, (load_id,)).fetchone()
-    if row is not None and row[2] == "loading":
-        if remove_cut_off(conn, load_id, f"{row[0]} {row[1]}"):
-            return current(conn).release_id
+    if row is not None and row[2] == "loading" and remove_cut_off(conn, load_id, f"{row[0]} {row[1]}"):
+        return current(conn).release_id
     with conn.transaction():
         lock_releases(conn)
         row = conn.execute(f"{find} FOR UPDATE OF l", (load_id,)).fetchone()

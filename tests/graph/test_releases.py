@@ -254,6 +254,29 @@ def _moved(line: str) -> str:
     return line.replace("\t1874813\t1920540\t", "\t1896005\t1920540\t") if "\tgene\t" in line else line
 
 
+def test_an_answer_names_the_release_that_its_cursor_made_it_read(
+    api: Api, store: psycopg.Connection[Any], own_annotated: str, tmp_path: Path
+) -> None:
+    began = current(api, store)
+    release.create_release(store, "pinned")
+    began_named = current(api, store)
+    cursor = api.data("{ variants(first: 1) { pageInfo { endCursor } } }")["variants"]["pageInfo"]["endCursor"]
+    load_vcf(own_annotated, write_vcf(tmp_path / "x.vcf", *ROWS), dataset="other", version="1")
+    now = current(api, store)
+    assert began < began_named < now
+    page = f'{{ variants(first: 1, after: "{cursor}") {{ nodes {{ name }} }} }}'
+    answer = api.post(page)
+    assert answer.headers["vkg-release"] == str(began_named)
+    assert answer.json()["extensions"] == {"release": {"id": f"Release:{began_named}", "name": "pinned"}}
+    both = api.post(page.replace("{ variants", "{ variants(first: 1) { nodes { name } } old: variants", 1))
+    assert {one["id"] for one in both.json()["extensions"]["releases"]} == {f"Release:{began_named}", f"Release:{now}"}
+
+    release.create_release(store, "later")
+    current(api, store)
+    assert api.error(page, headers={"Vkg-Release": "later"})["code"] == "BAD_CURSOR"
+    assert api.data(page, headers={"Vkg-Release": "pinned"})
+
+
 def test_an_unload_hides_at_once_also_from_cursors(api: Api, store: psycopg.Connection[Any]) -> None:
     query = (PAGES["a region"] % ROW).replace("first: 4", "first: 9")
     panel = release.find_load(store, "panel").load_id

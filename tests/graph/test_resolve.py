@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.graph.api import Api
+from tests.graph.conftest import Serve
+from tests.graph.loading import load_vcf, write_vcf
 
 RESOLVE = "query ($inputs: [String!]!) { resolve(inputs: $inputs) { input outcome reason variant { name key } candidates { name } } }"
 SEARCH = """query ($text: String!, $first: Int!) { search(text: $text, first: $first) {
@@ -376,3 +379,31 @@ def test_search_of_a_region_gives_its_variants_in_order(demo: Api, sites: list[A
 )
 def test_a_search_that_is_too_much_is_refused(demo: Api, text: str, first: int, code: str) -> None:
     assert demo.error(SEARCH, {"text": text, "first": first})["code"] == code
+
+
+# ---- names that ask for much
+
+
+def test_a_change_of_millions_of_bases_is_refused_before_any_of_them_is_read(demo: Api) -> None:
+    for name in ("20:g.1000000_3000000del", "NC_000020.10:1000000:2000000:", "20:g.1000001_1020000dup"):
+        (found,) = resolve(demo, name)
+        assert found["outcome"] == "INVALID"
+        assert "at most 10,000" in found["reason"]
+
+
+def test_a_deletion_of_unknown_bases_is_not_moved_through_them(demo: Api) -> None:
+    (found,) = resolve(demo, "20-890000-NN-N")
+    assert found["outcome"] == "NOT_FOUND"
+
+
+def test_an_insertion_before_the_first_base_is_no_name(demo: Api) -> None:
+    (found,) = resolve(demo, "NC_012920.1:0::A")
+    assert found["outcome"] == "INVALID"
+
+
+def test_indels_are_found_where_there_is_no_reference(own_annotated: str, serve: Serve, tmp_path: Path) -> None:
+    rows = ("22\t100\t.\tAA\tA\t.\t.\t.", "22\t200\t.\tC\tCTT\t.\t.\t.")
+    load_vcf(own_annotated, write_vcf(tmp_path / "x.vcf", *rows), dataset="other", version="1", unnormalized=True)
+    for reference in ({}, {"reference": None}):
+        api = serve(own_annotated, **reference)
+        assert [one["variant"]["name"] for one in resolve(api, "22-100-AA-A", "22-200-C-CTT")] == ["22-100-AA-A", "22-200-C-CTT"]
