@@ -24,7 +24,7 @@ from store.reference import SMALL_WINDOW, Reference
 from .app import Settings, application
 from .errors import UserError
 from .export import Selection, export
-from .link import links
+from .relation import links
 from .schema import build, sdl
 
 graph = typer.Typer(no_args_is_help=True)

@@ -26,7 +26,8 @@ from .context import Context, View
 from .cursor import encode_cursor
 from .errors import UserError
 from .filters import VariantFilter
-from .link import LARGEST_PAGE, ROOT, Link, Window, links
+from .page import LARGEST_PAGE, Window
+from .relation import ROOT, Link, links
 from .schema import build
 
 COLUMNS = ("chrom", "pos", "ref", "alt", "key", "type", "rsids", "dataset", "version", "id", "qual", "filter", "info")

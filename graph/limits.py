@@ -27,7 +27,8 @@ from graphql import (
 )
 
 from .errors import UserError
-from .link import DEFAULT_FIRST, LARGEST_PAGE, Link
+from .page import DEFAULT_FIRST, LARGEST_PAGE
+from .relation import Link
 
 BODY_BYTES = 1 << 20
 BATCH = 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 import strawberry
 
 from .errors import UserError
-from .link import Ref, define, entities, leaf
+from .page import leaf
+from .relation import Ref, define, entities
 
 
 @define

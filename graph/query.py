@@ -19,8 +19,9 @@ from .errors import UserError
 from .filters import LARGEST_FILTERED_REGION, conditions
 from .gene import Filter, Flank, checked_flank
 from .ledger import DatasetKind
-from .link import ROOT, Ask, Connection, Ref, computed, define, leaf, link
+from .link import Ask, Connection, Ref, computed, define, leaf, link
 from .node import Node, ref
+from .relation import ROOT
 from .resolve import MOST_INPUTS, Outcome, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs

@@ -10,7 +10,8 @@ from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined, lexicograp
 from strawberry.schema.config import StrawberryConfig
 
 from . import annotation, gene, ledger, node, query, resolve, search, variant  # noqa: F401 - they declare the types
-from .link import Names, entities
+from .page import Names
+from .relation import entities
 from .scalars import SCALARS
 
 try:

@@ -15,7 +15,8 @@ from store.variant_name import RsId, parse_name
 from . import names
 from .context import Context, View
 from .errors import UserError
-from .link import Ref, checked_size
+from .page import checked_size
+from .relation import Ref
 from .resolve import find_genes, resolve_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from graph import limits
 from graph.filters import MOST_CONDITIONS
-from graph.link import LARGEST_PAGE
+from graph.page import LARGEST_PAGE
 from graph.resolve import MOST_INPUTS
 from graph.search import LONGEST_TEXT
 from tests.graph.api import Api

@@ -18,7 +18,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from graph.link import Link, entities, links
+from graph.relation import Link, entities, links
 from graph.schema import build, sdl
 from store.read import By, Read
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph import schema  # noqa: F401 - declares the links
-from graph.link import Link, entities, links
+from graph.relation import Link, entities, links
 from store.read import Filter, Mode, Read, compose, where
 
 

@@ -1,0 +1,175 @@
+"""What a relation of the graph is, as data: any executor can run it.
+
+A `Link` reads one level for all parents in one statement. `names` and `entities` know every type, `links` every relation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, compose
+
+from . import names
+from .context import Context, View
+from .cursor import decode_cursor
+from .page import Window
+
+ROOT = 0
+"""The parent key of what has no parent."""
+
+N = TypeVar("N")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a link's function asks of its Read: conditions, other values to bind, and another way of addressing rows than declared."""
+
+    where: Filter = EVERYTHING
+    values: dict[str, Any] = field(default_factory=dict)
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One level read: rows by parent key, the view they were read in, and per parent whether more rows follow."""
+
+    by_parent: dict[Any, list[Any]]
+    view: View
+    more: set[Any]
+
+
+Shape = Literal["one", "many", "page"]
+Access = Literal["open", "individual"]
+
+
+@dataclass(eq=False)
+class Link:
+    """A relation: from the parent's column `on` (None at the root) to rows of `read`, addressed `by`."""
+
+    name: str
+    read: Read
+    by: str
+    on: str | None
+    order: str
+    ask: Callable[..., Any]
+    arguments: tuple[str, ...]
+    returns: str
+    access: Access = "open"
+
+    @functools.cached_property
+    def shape(self) -> Shape:
+        """one, many or page: from the return annotation."""
+        return "page" if "Connection[" in self.returns else "many" if self.returns.startswith("list[") else "one"
+
+    @functools.cached_property
+    def looks_up(self) -> bool:
+        """True where the function reads something itself, to find out what to ask: it is async and gets the view to read in."""
+        return inspect.iscoroutinefunction(self.ask)
+
+    @functools.cached_property
+    def types(self) -> tuple[type, type | None]:
+        """The type of the rows, and that of their edges where these have fields of their own."""
+        inner = self.returns.split("[", 1)[1][:-1] if "[" in self.returns else self.returns.removesuffix(" | None")
+        parts = [getattr(names, part.strip()) for part in inner.split(",")]
+        return parts[0], parts[1] if len(parts) > 1 else None
+
+    async def rows(
+        self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]
+    ) -> Rows:
+        """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
+        order, cursor = self.order, None
+        if window.cursor is not None:
+            release, cursor = decode_cursor(window.cursor, self.name, order, self.read.orders[order])
+            view = await ctx.view_of(release)
+        ctx.read[view.release_id] = view
+        ask = await self._asked(ctx, view, arguments)
+        by = ask.by or self.by
+        values: dict[str, Any] = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "limit": window.size + 1}
+        after = False
+        if cursor is not None:
+            if self.read.by[by].range:  # in genome order the cursor takes the place of the range's bound
+                if window.backward:
+                    values["hi"] = min(values["hi"], cursor[0])
+                else:
+                    values["lo"] = max(values["lo"], cursor[0] + 1)
+            else:
+                after = True
+                values |= {f"c{i}": value for i, value in enumerate(cursor)}
+        statement, filter_values = self._compose(ask, by, order, columns, "page" if self.shape == "page" else "all", after, window.backward)
+        fetched = await ctx.fetch(statement, values | filter_values | {"loads": list(view.loads)})
+        by_parent: dict[Any, list[Any]] = {}
+        for row in fetched:
+            by_parent.setdefault(row[0], []).append(row)
+        more = set()
+        if self.shape == "page":
+            for key, found in by_parent.items():
+                if len(found) > window.size:
+                    more.add(key)
+                    del found[window.size :]
+                if window.backward:
+                    found.reverse()
+        return Rows(by_parent, view, more)
+
+    async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
+        """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
+        ask = await self._asked(ctx, view, arguments)
+        statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
+        values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
+        return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values)}
+
+    async def _asked(self, ctx: Context, view: View, arguments: dict[str, Any]) -> Ask:
+        if not self.looks_up:
+            return self.ask(ctx, **arguments)
+        key = ("asked", self, view, frozen(arguments))
+        if key not in ctx.loaders:  # a page and its count ask the same
+            ctx.loaders[key] = asyncio.ensure_future(self.ask(ctx, view, **arguments))
+        return await ctx.loaders[key]
+
+    def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
+        per_parent = self.read.by[by].anchor is not None
+        return compose(
+            self.read, by, columns=columns, order=order, filter=ask.where, mode=mode, after=after, backward=backward, per_parent=per_parent
+        )
+
+    @functools.cached_property
+    def width(self) -> int:
+        """How many columns of a row come before the asked ones: the parent key and the order columns."""
+        return 1 + len(self.read.orders[self.order].columns)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A row named by its type and key, to be read by the type's identity link."""
+
+    type: str
+    key: Any
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A type of the graph: its class, the link that reads it by its own key, and how an id's text becomes that key."""
+
+    cls: type
+    identity: Link
+    key_of: Callable[[str], Any] | None
+
+
+entities: dict[str, Entity] = {}
+links: list[Link] = []
+"""Every declared relation."""
+
+
+def define(cls: type[N]) -> type[N]:
+    """Makes a type known to the annotations of links."""
+    setattr(names, cls.__name__, cls)
+    return cls
+
+
+def frozen(arguments: dict[str, Any]) -> str:
+    """Arguments as a part of a key."""
+    return repr(sorted(arguments.items())) if arguments else ""
