@@ -11,14 +11,13 @@ import typer
 
 from graph import commands as graph_commands
 from graph.errors import UserError
+from graph.schema import VERSION
 from loaders import commands as loader_commands
 from loaders.errors import LoaderError
 from store import commands as store_commands
 from store.errors import StoreError
 
-app = typer.Typer(
-    help="A knowledge graph of genetic variation.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (store_commands.store, graph_commands.graph):
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)
@@ -26,6 +25,14 @@ app.add_typer(loader_commands.load, name="load")
 
 DEMO = Path(__file__).resolve().parent / "demo"
 TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } frequencies { population frequency } } }'
+
+
+@app.callback()
+def vkg(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    """A knowledge graph of genetic variation."""
+    if version:
+        typer.echo(VERSION)
+        raise typer.Exit
 
 
 @app.command()
@@ -41,9 +48,9 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
     loader_commands.genes(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
     if serve:
         address = f"http://127.0.0.1:{port}/graphql"
-        typer.echo(f'\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  curl {address} --json \'{{"query": "{TRY}"}}\'\n')
-        sys.stdout.flush()
-        graph_commands.run("127.0.0.1", port)
+        curl = f"curl {address} -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"
+        greeting = f"\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  {curl}\n"
+        graph_commands.run("127.0.0.1", port, graph_commands.settings(), greeting)
 
 
 def main() -> None:

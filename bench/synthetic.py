@@ -54,10 +54,11 @@ _TABLES = {
         FROM variant v WHERE {_CALLSET}""",
     "transcript_consequence": f"""SELECT v.variant_key, %(callset)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
         CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
-        'ENST' || lpad((v.chrom * 1000000 + v.pos / {_GENE_SPACING} * 2 + n)::text, 11, '0') || '.1', 'protein_coding', n = 0,
+        transcript || '.1', transcript, 'protein_coding', n = 0,
         NULL, CASE WHEN impact <= 3 THEN 'ENST' || v.chrom || '.1:c.' || v.pos || 'A>C' END, CASE WHEN impact <= 2 THEN 'ENSP' || v.chrom || '.1:p.A' || v.pos || 'C' END,
         '3/9', NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM variant v CROSS JOIN generate_series(0, 1) n CROSS JOIN LATERAL (SELECT {_draw(20, "v.variant_key + n")} AS x) r
+        CROSS JOIN LATERAL (SELECT 'ENST' || lpad((v.chrom * 1000000 + v.pos / {_GENE_SPACING} * 2 + n)::text, 11, '0') AS transcript) t
         CROSS JOIN LATERAL (SELECT CASE WHEN x < 0.006 THEN 1 WHEN x < 0.056 THEN 2 WHEN x < 0.156 THEN 3 ELSE 4 END AS impact) i
         CROSS JOIN LATERAL (SELECT (ARRAY[3, 11, 18, 32])[impact] AS severity,
             ARRAY[(ARRAY['stop_gained', 'missense_variant', 'synonymous_variant', 'intron_variant'])[impact]] AS terms) c

@@ -49,6 +49,12 @@ GRAPHQL_JSON = "application/graphql-response+json"
 STATUS = {"BODY_TOO_LARGE": 413, "UNSUPPORTED_MEDIA_TYPE": 415, "INTERNAL": 500, "STORE_UNAVAILABLE": 503, "TIMEOUT": 504}
 """HTTP status by code of what is wrong with a request as a whole; 400 for all others."""
 POOL_SIZE = 10
+INDEX = """vkg: a knowledge graph of genetic variation
+
+/graphql          GraphQL: POST {"query": "{ store { assembly } }"} as application/json, or GET ?query=
+/schema.graphql   the schema, with all descriptions
+/readyz           whether it can answer; /healthz whether it lives; /metrics for Prometheus
+"""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,9 @@ def application(settings: Settings) -> Starlette:
         found.body["extensions"] = extensions
         return found
 
+    async def index(request: Request) -> Response:
+        return PlainTextResponse(INDEX)
+
     async def schema_file(request: Request) -> Response:
         return PlainTextResponse(definition)
 
@@ -155,6 +164,7 @@ def application(settings: Settings) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/", index),
             Route("/graphql", graphql, methods=["GET", "POST"]),
             Route("/schema.graphql", schema_file),
             Route("/healthz", healthy),

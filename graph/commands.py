@@ -31,7 +31,7 @@ graph = typer.Typer(no_args_is_help=True)
 query = typer.Typer(help="Ask the store at the shell.", no_args_is_help=True)
 graph.add_typer(query, name="query")
 
-Port = Annotated[int, typer.Option(help="TCP port.")]
+Port = Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)]
 
 
 def settings() -> Settings:
@@ -60,12 +60,12 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def run(host: str, port: int, found: Settings | None = None) -> None:
-    """Serves until interrupted."""
+def run(host: str, port: int, found: Settings, greeting: str) -> None:
+    """Serves until interrupted; says so once the port is its own."""
     sock = listen(host, port)
-    config = uvicorn.Config(
-        application(found or settings()), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on"
-    )
+    typer.echo(greeting)
+    sys.stdout.flush()
+    config = uvicorn.Config(application(found), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on")
     uvicorn.Server(config).run([sock])
 
 
@@ -82,8 +82,7 @@ def serve(
     Example: vkg serve --port 8001
     """
     found = replace(settings(), origins=tuple(origin or ()))
-    typer.echo(f"GraphQL at http://{host}:{port}/graphql (Ctrl-C ends it)", err=True)
-    run(host, port, found)
+    run(host, port, found, f"GraphQL at http://{host}:{port}/graphql (Ctrl-C ends it)")
 
 
 @graph.command()
@@ -114,7 +113,10 @@ def sql(
                 f"{link.name}  ({link.shape} of {link.read.name}, by {', '.join(link.read.by)}; where {', '.join(link.read.where) or 'nothing'})"
             )
         return
-    found = next((link for link in links if link.name == name), None)
+    wanted = name.replace("_", "").lower()  # the API's spelling as well as Python's
+    found = next((link for link in links if link.name.replace("_", "").lower() == wanted), None)
+    if mode not in (None, "all", "page", "count"):
+        raise UserError("UNKNOWN_LINK", f"There is no mode {mode!r}.", hint="Modes are all, page and count.")
     if found is None:
         raise UserError("UNKNOWN_LINK", f"There is no link {name!r}.", hint="vkg sql lists them.")
     address = by or found.by

@@ -80,7 +80,8 @@ async def export(
     except OSError as error:
         raise UserError("BAD_OUTPUT", f"{output}: {error.strerror}.", hint="Choose another --output.") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return count
 
 

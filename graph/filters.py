@@ -148,6 +148,11 @@ def _conditions(f: VariantFilter) -> Filter:
     if (classes := _values(f.clinical_significance, "clinicalSignificance")) is not None:
         parts.append(where(**{"pathogenic" if set(classes) <= {"PATHOGENIC", "LIKELY_PATHOGENIC"} else "clinical": classes}))
     for frequency in f.frequency or ():
+        for bound in (frequency.min, frequency.max):
+            if bound is not None and not 0 <= bound <= 1:
+                raise UserError(
+                    "BAD_FILTER", f"frequency: {bound} is not between 0 and 1.", value=bound, hint="Write 0.01 for one percent."
+                )
         parts.append(
             ("and", (("frequency", _bounds(frequency, "frequency") | {"population": frequency.population, "dataset": frequency.dataset}),))
         )

@@ -12,7 +12,7 @@ import psycopg
 from .errors import StoreError
 from .genome import find_genome
 from .migrate import pending
-from .release import LONGEST_REQUEST, LoadRow, current, loads, purge, remove_cut_off
+from .release import LONGEST_REQUEST, LoadRow, current, loads, purge, releases, remove_cut_off
 
 _TABLES = """SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid) FROM pg_class c
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '%%yoyo%%' ORDER BY 3 DESC, 1"""
@@ -52,6 +52,7 @@ def examine(conn: psycopg.Connection) -> Report:
     if genome.reference_path and not os.path.isfile(genome.reference_path):
         findings.append(Finding(f"the reference {genome.reference_path} is gone", "vkg init --reference FASTA"))
     now, ledger = current(conn), loads(conn)
+    held = {load_id for row in releases(conn) if row.name for load_id in row.loads}
     facts["release"] = f"{now.release_id} ({now.reason})"
     facts["loads"] = f"{sum(r.visible for r in ledger)} visible of {sum(r.state != 'unloaded' for r in ledger)}"
     for row in ledger:
@@ -61,11 +62,11 @@ def examine(conn: psycopg.Connection) -> Report:
             )
         elif row.state == "loaded" and not row.visible and not row.hold:
             findings.append(Finding(f"{_name(row)} was replaced by another version and takes space", f"vkg unload {row.load_id}"))
-        elif row.state == "unloaded" and row.files:
+        elif row.state == "unloaded" and row.files and row.load_id not in held:
             findings.append(
                 Finding(
                     f"rows of {_name(row)}, unloaded, are still there",
-                    f"vkg doctor --clean ({LONGEST_REQUEST} after the unload, unless a named release holds them)",
+                    f"vkg doctor --clean ({LONGEST_REQUEST} after the unload)",
                 )
             )
     return Report(facts, conn.execute(_TABLES).fetchall(), findings)

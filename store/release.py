@@ -245,6 +245,8 @@ def find_load(conn: psycopg.Connection, name: str) -> LoadRow:
     if len(found) == 1:
         return found[0]
     if not found:
+        if any(r.dataset == dataset and version in ("", r.version) for r in loads(conn)):
+            raise StoreError(f"{name} was unloaded", "Load its files again; named releases still answer from it.")
         known = ", ".join(f"{r.dataset}@{r.version}" for r in alive) or "none"
         raise StoreError(f"no load {name!r}", f"In the store: {known}")
     raise StoreError(f"{name!r} has {len(found)} versions", "Say which: " + ", ".join(f"{r.dataset}@{r.version}" for r in found))

@@ -36,7 +36,7 @@ async def test_the_first_query_has_the_answer_that_the_readme_shows(store_url: s
     app = application(settings())
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-        first = await client.post(curl[1], content=curl[curl.index("--json") + 1], headers={"content-type": "application/json"})
+        first = await client.post(curl[1], content=curl[curl.index("-d") + 1], headers={"content-type": "application/json"})
         second = await client.post("/graphql", json={"query": graphql})
 
     assert first.json() == shown
