@@ -28,6 +28,9 @@ from store.database import wrap_errors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
 
+_ROWS = {"variants": "variant_record", "genes": "gene", "scores": "variant_score"}
+"""The table that a load of each kind is about."""
+
 Read = Callable[[int, int], Generator[Chunk, None, None]]
 """(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records
 only moves the progress bar."""
@@ -98,6 +101,7 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
                             for chunk in chunks:
                                 progress.update(chunk.position, chunk.records)
                                 interrupts.stop_if_asked()
+                _refuse_nothing(load, job)
                 interrupts.no_more()
                 release = load.finish()
         except BaseException as error:
@@ -132,6 +136,18 @@ def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: b
                 load.write(ordinal, chunk, report)
             yield chunk
     load.file_done(ordinal)
+
+
+def _refuse_nothing(load: Load, job: Job) -> None:
+    """Raises InputError where every record was rejected: published, such a load would replace a good version by nothing."""
+    if load.reasons and not load.counts[_ROWS[job.kind]]:
+        reason, n = load.reasons.most_common(1)[0]
+        raise InputError(
+            job.files[0].path,
+            None,
+            f"nothing of it could be loaded: {n:,} of {load.counts['records']:,} records rejected for: {reason}",
+            "Check the options, and that it is the file you mean; --strict names the first line.",
+        )
 
 
 def _abort(load: Load, rejects: Sequence[RejectsFile]) -> str:

@@ -186,7 +186,7 @@ def test_old_rejects_don_t_outlive_a_load_without_any(grch37: Conn, load_vcf: An
 
 
 def test_somebody_elses_file_of_that_name_is_left_alone(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
-    path = write_vcf("20 1 . A <DEL> . . .")
+    path = write_vcf("20 1 . A <DEL> . . .", "20 2 . A G . . .")
     theirs, ours = (Path(f"{path}.rejects{n}.tsv") for n in ("", ".2"))
     theirs.write_text("notes\n")
     assert load_vcf(grch37, path).rejects == [ours]
@@ -197,7 +197,7 @@ def test_somebody_elses_file_of_that_name_is_left_alone(grch37: Conn, load_vcf: 
 def test_rejects_go_to_the_current_folder_when_the_files_is_not_writable(
     grch37: Conn, load_vcf: Any, write_vcf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_vcf("20 1 . A <DEL> . . .")
+    path = write_vcf("20 1 . A <DEL> . . .", "20 2 . A G . . .")
     real_open = Path.open
 
     def refuse(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
@@ -212,6 +212,15 @@ def test_rejects_go_to_the_current_folder_when_the_files_is_not_writable(
     outcome = load_vcf(grch37, path)
     assert outcome.rejects == [here / "in.vcf.rejects.tsv"]
     assert "is not writable; the rejects are in" in capsys.readouterr().err
+
+
+def test_a_file_of_which_nothing_can_be_loaded_replaces_nothing(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
+    load_vcf(grch37, write_vcf("20 1 . A G . . ."))
+    before = current(grch37)
+    with pytest.raises(InputError, match="1 of 1 records rejected for: symbolic ALT"):
+        load_vcf(grch37, write_vcf("20 1 . A <DEL> . . ."), version="2")
+    assert current(grch37) == before
+    assert len(loads(grch37)) == 1
 
 
 def test_the_same_file_again_does_nothing_and_says_so(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
