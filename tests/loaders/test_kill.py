@@ -53,10 +53,13 @@ def test_a_killed_load_is_invisible_and_the_next_one_completes_it(
     counts = row.counts
     _forget(grch37)
     while_writing = 0
-    for _ in range(MOMENTS):
+    for moment in range(MOMENTS):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # Most moments fall into the writing, which is the latter part of what a run takes.
-        time.sleep(takes * rng.uniform(0.3, 1.0))
+        # Any moment, and in every second run one between the chunks, where most can go wrong.
+        if moment % 2:
+            time.sleep(takes * rng.uniform(0.2, 1.0))
+        else:
+            _wait_for_chunks(grch37, rng.randrange(1, RECORDS // 50), process)
         process.kill()
         finished = process.wait() == 0
         half_done = grch37.execute("SELECT count(*) FROM load_file WHERE chunks > 0 AND NOT done").fetchone()
@@ -72,6 +75,15 @@ def test_a_killed_load_is_invisible_and_the_next_one_completes_it(
             assert Path(f"{path}.rejects.tsv").read_bytes() == rejects
             _forget(grch37)
     assert while_writing > MOMENTS / 4
+
+
+def _wait_for_chunks(conn: psycopg.Connection[Any], count: int, process: subprocess.Popen[bytes]) -> None:
+    """Until so many chunks are committed, or the process has ended."""
+    while process.poll() is None:
+        (chunks,) = conn.execute("SELECT coalesce(sum(chunks), 0) FROM load_file").fetchone() or (0,)
+        if chunks >= count:
+            return
+        time.sleep(0.002)
 
 
 def _forget(conn: psycopg.Connection[Any]) -> None:
