@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graph.api import Api
+from tests.graph.conftest import Serve
 from tests.graph.facts import Facts, holds, read_facts
+from tests.graph.loading import load_vcf
 
 REGION = "20:1890000-1970000"
 QUERY = """query ($region: String, $gene: String, $ids: [String!], $filter: VariantFilter, $first: Int, $after: String, $last: Int, $before: String) {
@@ -362,3 +365,20 @@ def test_a_filter_of_the_wrong_shape_is_refused_before_anything_runs(demo: Api, 
     (error,) = response.json()["errors"]
     assert said in error["message"]
     assert error["extensions"]["code"] == "INVALID_DOCUMENT"
+
+
+CSQ = """##fileformat=VCFv4.2
+##reference=GRCh37
+##INFO=<ID=RS,Number=.,Type=String,Description="dbSNP ID (i.e. rs number)">
+##INFO=<ID=CSQ,Number=.,Type=String,Description="Consequence annotations. Format: Allele|Consequence|IMPACT|Feature">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
+22\t100\t77\tA\tG\t.\t.\tRS=777777;CSQ=G|feature_truncation|MODIFIER|ENST00000000001
+"""
+
+
+def test_a_term_is_found_whatever_impact_the_annotator_gave_it(own_annotated: str, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "x.vcf").write_text(CSQ)
+    load_vcf(own_annotated, tmp_path / "x.vcf", dataset="other", version="1")
+    query = '{ variants(region: "22:100", filter: { consequence: ["feature_truncation"] }) { nodes { name rsids } } }'
+    # The rsID stands in INFO only, as in ClinVar's files.
+    assert serve(own_annotated).data(query)["variants"]["nodes"] == [{"name": "22-100-A-G", "rsids": ["rs777777"]}]

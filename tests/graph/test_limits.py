@@ -221,3 +221,10 @@ def test_a_request_that_takes_too_long_is_ended(own_annotated: str, serve: Calla
             }  # fmt: skip
         assert api.data("{ store { assembly } }")
     assert api.data(query)["variant"] == {"name": "20-1895963-A-G"}
+
+
+def test_a_batch_has_the_cost_of_one_operation(demo: Api) -> None:
+    query = "{ variants(first: 1000) { nodes { records { line } scores { name } frequencies { frequency } consequences { terms } } } }"
+    answers = demo.request("POST", "/graphql", json=[{"query": query}] * 3).json()
+    assert ["errors" in answer for answer in answers] == [False, False, True]
+    assert answers[2]["errors"][0]["extensions"]["code"] == "TOO_MANY_COST"
