@@ -1,5 +1,6 @@
 # make demo    a running server with real data        make test    the whole test suite
 # make check   what CI runs: linters, types, tests    make clean   remove what the others made here
+# make ide     build GraphiQL, which the others do where it is needed
 
 PORT ?= 8000
 # The first Python that is new enough; PYTHON=/path/to/python picks another.
@@ -9,16 +10,18 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint check clean
+.PHONY: help demo test ide lint check clean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile | sed 's/   *make /\nmake /'
 
 demo: .venv/installed
+	@$(BIN)/python graph/ide/bundle.py || true
 	@$(BIN)/vkg demo --port $(PORT)
 
 test: .venv/installed-dev
+	@$(BIN)/python graph/ide/bundle.py || true
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/installed-dev
@@ -26,11 +29,15 @@ lint: .venv/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# GraphiQL, where its sources are newer than what was built of them.
+ide: .venv/installed
+	@$(BIN)/python graph/ide/bundle.py
+
 check: lint
 	@$(MAKE) --no-print-directory test
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info graph/ide/dist graph/ide/node_modules .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that an interruption left half made has no working pip, and is made again.

@@ -24,7 +24,7 @@ for group in (store_commands.store, graph_commands.graph):
 app.add_typer(loader_commands.load, name="load")
 
 DEMO = Path(__file__).resolve().parent / "demo"
-TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } frequencies { population frequency } } }'
+TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } carriers(first: 3) { edges { gt node { name population { name } } } } } }'
 
 
 @app.callback()
@@ -39,17 +39,19 @@ def vkg(version: Annotated[bool, typer.Option("--version", help="Print the versi
 def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(help="Serve when it is loaded.")] = True) -> None:
     """Load the demo data (3 Mb of chromosome 20, 300 people of the 1000 Genomes, GRCh37) and serve it."""
     if not DEMO.is_dir():
-        raise StoreError(f"the demo data are not at {DEMO}", "They come with a checkout of the project, not with its wheel.")
+        raise StoreError(f"the demo data are not at {DEMO}", "They come with a checkout and with the wheel: install it anew.")
     for line in store_commands.initialise("GRCh37", DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz", keep=True):
         typer.echo(line, err=True)
+    loader_commands.samples(DEMO / "samples.panel", cohort="1000G", dataset="panel", version="20130502")
     loader_commands.vcf(
-        [DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"], dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True
-    )
+        [DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz"],
+        dataset="kg300", version="phase3", cohort="1000G", assembly="GRCh37",
+    )  # fmt: skip
     loader_commands.genes(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
     if serve:
-        address = f"http://127.0.0.1:{port}/graphql"
-        curl = f"curl {address} -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"
-        greeting = f"\nGraphQL at {address} (Ctrl-C ends it). Try:\n\n  {curl}\n"
+        address = f"http://127.0.0.1:{port}"
+        curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"
+        greeting = f"\nOpen {address}/graphiql in a browser (Ctrl-C ends it), or ask {address}/graphql:\n\n  {curl}\n"
         graph_commands.run("127.0.0.1", port, graph_commands.settings(), greeting)
 
 

@@ -1,6 +1,6 @@
 """How fast a VCF loads, as a share of the fastest way its rows can get into the same tables, and in how much memory.
 
-    python -m bench.load_vcf [--sites N ...] [--file VCF] [--rounds N] [--json]
+    python -m bench.load_vcf [--sites N ...] [--file VCF] [--genotypes] [--rounds N] [--json]
 
 Each size is a bgzipped VCF of synthetic sites (or the file given), loaded by a process of its own, as `vkg load vcf`
 does it, into a fresh store. The limit is the server's own COPY ... FROM a binary file of the rows that the load wrote,
@@ -103,14 +103,14 @@ def _line(chrom: int, site: int, offset: int, base: int, other: int, length: int
     )
 
 
-def load(url: str, path: Path) -> None:
-    """Loads a file as `vkg load vcf --unnormalized` does, and prints records, rows, seconds and peak memory (MB) as JSON."""
+def load(url: str, path: Path, sites_only: bool = True) -> None:
+    """Loads a file as `vkg load vcf --unnormalized` does, by default without its genotypes, and prints records, rows, seconds and peak memory (MB) as JSON."""
     from loaders.run import Outcome, ingest
     from loaders.vcf_job import vcf_job
 
     with psycopg.connect(url, autocommit=True) as conn:
         started = time.perf_counter()
-        job, read = vcf_job(conn, [path], assembly="GRCh37", sites_only=True, unnormalized=True)
+        job, read = vcf_job(conn, [path], assembly="GRCh37", sites_only=sites_only, unnormalized=True)
         outcome = ingest(conn, job, read)
         seconds = time.perf_counter() - started
     assert isinstance(outcome, Outcome)
@@ -119,9 +119,9 @@ def load(url: str, path: Path) -> None:
     print(json.dumps({"records": counts["records"], "rows": sum(counts[table] for table in TABLES), "seconds": seconds, "peak": peak}))
 
 
-def run_load(url: str, path: Path) -> dict[str, Any]:
+def run_load(url: str, path: Path, genotypes: bool = False) -> dict[str, Any]:
     """What `load` prints in a process of its own."""
-    command = [sys.executable, "-m", "bench.load_vcf", "--load", url, str(path)]
+    command = [sys.executable, "-m", "bench.load_vcf", "--load", url, str(path), *(["--genotypes"] if genotypes else [])]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
 
 
@@ -170,12 +170,12 @@ class Stores:
         return ", ".join(name for (name,) in rows)
 
 
-def measure(stores: Stores, name: str, path: Path, rounds: int) -> Figure:
+def measure(stores: Stores, name: str, path: Path, rounds: int, genotypes: bool = False) -> Figure:
     """One file, loaded and copied in turn."""
     seconds, limits, peaks = [], [], []
     for _ in range(rounds):
         with stores.fresh() as url:
-            found = run_load(url, path)
+            found = run_load(url, path, genotypes)
             stores.dump(url)
         with stores.fresh() as url:
             limits.append(stores.copy(url))
@@ -190,10 +190,11 @@ def main() -> None:
     parser.add_argument("--file", type=Path, action="append", default=[], help="a VCF of GRCh37 to load as well; may be repeated")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="times that each is measured")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--genotypes", action="store_true", help="with the genotypes of the files")
     parser.add_argument("--load", nargs=2, metavar=("URL", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.load:
-        load(options.load[0], Path(options.load[1]))
+        load(options.load[0], Path(options.load[1]), not options.genotypes)
         return
     figures = []
     if not options.json:
@@ -209,7 +210,7 @@ def main() -> None:
         for sites, (_, path) in zip(options.sites, synthetic, strict=True):
             write_vcf(path, sites)
         for name, path in [*synthetic, *((file.name[:34], file) for file in options.file)]:
-            figures.append(measure(stores, name, path, options.rounds))
+            figures.append(measure(stores, name, path, options.rounds, options.genotypes))
             if not options.json:
                 print(figures[-1], flush=True)
     if options.json:

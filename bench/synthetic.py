@@ -1,9 +1,10 @@
 """A store of synthetic variants, as dense and as clinical as real ones, for benchmarks and for the test of plans.
 
-Comes in: a database with the migrations applied and nothing loaded. Goes out: four published loads. Variants lie one
+Comes in: a database with the migrations applied and nothing loaded. Goes out: five published loads. Variants lie one
 per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
-stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, `clinical`
-has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all, `genes` has 20,000.
+stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, and genotypes
+of `SAMPLES` people, `clinical` has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all,
+`genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SPACING = 50
 CHROMOSOMES = (21, 22, *range(20, 0, -1))
 """The order in which chromosomes are filled."""
 
+SAMPLES = 2504
+
 _BATCH = 200_000
 
 # A number in [0, 1) that follows from a key. Written out where it is used, as a function of the session would not be inlined.
@@ -39,6 +42,7 @@ _CALLSET, _CLINICAL = f"{_draw(1)} < 0.7", f"{_draw(1)} >= 0.5"
 _GENE_SPACING = 155_000
 _IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom * 100000 + v.pos / ' + str(_GENE_SPACING))}"
 _GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
+_STRIDE, _LONGEST = 31, 150
 _RS = "(v.variant_key / 1073741824 & 1073741823)"  # unique enough: a third of dbSNP's range, and few variants share one
 
 _TABLES = {
@@ -50,7 +54,7 @@ _TABLES = {
     "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(clinical)s, false)) l (load_id, callset)
         ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_CLINICAL} END WHERE {_draw(3)} < 0.8""",
     "population_frequency": f"""SELECT v.variant_key, %(callset)s, ARRAY[round({_AF} * 5008)::int, NULL, NULL], ARRAY[5008, NULL, NULL],
-        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL
+        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL, NULL
         FROM variant v WHERE {_CALLSET}""",
     "transcript_consequence": f"""SELECT v.variant_key, %(callset)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
         CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
@@ -67,6 +71,21 @@ _TABLES = {
         NULL, 'criteria provided, single submitter', 1, '{{not provided}}', NULL, NULL, NULL, NULL, NULL
         FROM variant v CROSS JOIN LATERAL (SELECT (ARRAY['PATHOGENIC', 'LIKELY_PATHOGENIC', 'UNCERTAIN_SIGNIFICANCE', 'LIKELY_BENIGN', 'BENIGN'])
             [1 + floor(5 * {_draw(11)})] AS class) c WHERE {_CLINICAL} AND {_draw(12)} < 0.02""",
+    # Carriers of a rare variant stand at equal distances; for a common one half of all bits are set.
+    "genotype": f"""SELECT v.variant_key, %(callset)s, 1, CASE WHEN c > {_LONGEST} THEN substring(decode(repeat(md5(v.variant_key::text), 40), 'hex') FOR {SAMPLES // 4}) END,
+        CASE WHEN c <= {_LONGEST} THEN slots[:c] END, NULL, CASE WHEN {_draw(15)} < 0.05 THEN decode(lpad('01', {SAMPLES // 2}, '0'), 'hex') END,
+        NULL, NULL, NULL, NULL FROM variant v CROSS JOIN LATERAL (SELECT round({_AF} * {2 * SAMPLES})::int AS c) a
+        JOIN (SELECT n, ARRAY(SELECT generate_series(n, {2 * SAMPLES - 1}, {_STRIDE})) AS slots FROM generate_series(0, {_STRIDE - 1}) n) s
+        ON n = floor({_STRIDE} * {_draw(16)}) WHERE {_CALLSET}""",
+    # Of the first samples only: what decides over plans is how many rows there are.
+    "genotype_format": f"""SELECT v.variant_key, %(callset)s, '{{30,31,32,33}}', '{{60,70,80,90}}', NULL, NULL FROM variant v
+        WHERE {_CALLSET} AND {_draw(17)} < 0.3""",
+    # With the callsets that were there before, which nobody sees any more.
+    "callset_sample": f"""SELECT l, n - 1, n FROM generate_series(1, {SAMPLES}) n, unnest(%(callset)s || ARRAY(SELECT generate_series(1001, 1020))) l""",
+    "sample_info": """SELECT n, %(panel)s, 'F' || n / 4, CASE WHEN mod(n, 2) = 0 THEN 'FEMALE' ELSE 'MALE' END, 'P' || mod(n, 26),
+        CASE WHEN mod(n, 4) = 3 THEN n - 2 END, CASE WHEN mod(n, 4) = 3 THEN n - 1 END, NULL FROM generate_series(1, %(people)s) n""",
+    "population": """SELECT 'P' || n, %(panel)s, 'S' || mod(n, 5), NULL FROM generate_series(0, 25) n
+        UNION ALL SELECT 'S' || n, %(panel)s, NULL, NULL FROM generate_series(0, 4) n""",
     "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
         v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
@@ -85,24 +104,40 @@ def fill(url: str, variants: int) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         initialise(conn, GRCH37)
         loads = {
-            name: begin(conn, dataset=name, kind=kind, version="1", files=[], options={})
-            for name, kind in (("callset", "variants"), ("clinical", "variants"), ("genes", "genes"), ("scores", "scores"))
+            name: begin(
+                conn, dataset=name, kind=kind, version="1", files=[], options={"cohort": "people"} if name in ("callset", "panel") else {}
+            )
+            for name, kind in (
+                ("callset", "variants"),
+                ("clinical", "variants"),
+                ("genes", "genes"),
+                ("scores", "scores"),
+                ("panel", "samples"),
+            )
         }
-        values = {name: load.load_id for name, load in loads.items()} | {"lengths": list(GRCH37.lengths)}
+        values = {name: load.load_id for name, load in loads.items()} | {
+            "lengths": list(GRCH37.lengths),
+            "people": max(SAMPLES, variants // 10),
+        }
         conn.execute(
             "INSERT INTO frequency_population SELECT %(callset)s, n, (ARRAY['ALL', 'EUR', 'AFR'])[n] FROM generate_series(1, 3) n", values
         )
         conn.execute("INSERT INTO score VALUES (%(scores)s, 0, 'CADD_PHRED', 'Synthetic.')", values)
+        conn.execute(
+            "INSERT INTO sample (cohort, name) SELECT 'people', 'S' || lpad(n::text, 6, '0') FROM generate_series(1, %(people)s) n", values
+        )
         _variants(conn, variants)
-        conn.execute("ANALYZE variant")
-        _write(url, "gene", values)
+        conn.execute("ANALYZE variant, sample")
+        counts = dict(_write(url, table, values) for table in ("gene", "genotype"))
         with ThreadPoolExecutor(2) as pool:
-            counts = dict(pool.map(lambda table: _write(url, table, values), [t for t in _TABLES if t != "gene"]))
-        loads["callset"].counts["variant_record"] = counts["variant_record"]
+            counts |= dict(pool.map(lambda table: _write(url, table, values), [t for t in _TABLES if t not in counts]))
+        loads["callset"].counts |= {table: counts[table] for table in ("variant_record", "genotype", "genotype_format")} | {
+            "callset_sample": SAMPLES
+        }
         for load in loads.values():
             load.finish()
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population")
+        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population")
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:

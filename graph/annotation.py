@@ -123,7 +123,9 @@ class Frequency:
     )
     allele_count: int | None = leaf("ALT alleles counted.")
     allele_number: int | None = leaf("Alleles called.")
-    homozygotes: int | None = leaf("Individuals homozygous for ALT, where published.")
+    homozygotes: int | None = leaf("Individuals homozygous for ALT, where published or counted.")
+    hemizygotes: int | None = leaf("Individuals with one allele that is ALT (X, Y, MT), where counted.")
+    counted: bool = leaf("True where the genotypes of the callset were counted when it was loaded, false where its INFO says so.")
 
     @link(LOAD, by="pk", on="load_id")
     def load(ctx: Context) -> Load:

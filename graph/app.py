@@ -27,11 +27,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from store.assembly import Assembly
-from store.database import open_pool
+from store.database import open_pools
 from store.errors import StoreError
 from store.reference import Reference
 
-from . import limits
+from . import front, ide, limits
 from .context import Context, View
 from .errors import UserError, explain
 from .execution import Answer, Executor
@@ -51,6 +51,8 @@ STATUS = {"BODY_TOO_LARGE": 413, "UNSUPPORTED_MEDIA_TYPE": 415, "INTERNAL": 500,
 POOL_SIZE = 10
 INDEX = """vkg: a knowledge graph of genetic variation
 
+/                 in a browser: what this store holds
+/graphiql         in a browser: write queries
 /graphql          GraphQL: POST {"query": "{ store { assembly } }"} as application/json, or GET ?query=
 /schema.graphql   the schema, with all descriptions
 /readyz           whether it can answer; /healthz whether it lives; /metrics for Prometheus
@@ -88,8 +90,8 @@ def application(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.pool = await open_pool(settings.url, size=settings.pool_size, timeout_ms=int(settings.seconds * 1000))
-        app.state.releases = Releases(settings.url, app.state.pool)
+        app.state.pools = await open_pools(settings.url, size=settings.pool_size, timeout_ms=int(settings.seconds * 1000))
+        app.state.releases = Releases(settings.url, app.state.pools)
         await app.state.releases.start()
         # The schema lives for ever: keep the collector from walking it, and from running in the middle of large answers.
         gc.collect()
@@ -100,7 +102,7 @@ def application(settings: Settings) -> Starlette:
         finally:
             await app.state.releases.stop()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(app.state.pool.close(), 5)
+                await asyncio.wait_for(app.state.pools.close(), 5)
 
     async def graphql(request: Request) -> Response:
         media = _accepted(request)
@@ -124,7 +126,7 @@ def application(settings: Settings) -> Starlette:
         return Response(content, status, {"Vkg-Release": ", ".join(sorted(releases, key=int))}, media)
 
     async def answer(request: Request, view: View, operation: dict[str, Any], end: float, spent: int) -> Answer:
-        ctx = Context(request.app.state.pool, view, settings.assembly, settings.reference, pinned="vkg-release" in request.headers)
+        ctx = Context(request.app.state.pools, view, settings.assembly, settings.reference, pinned="vkg-release" in request.headers)
         started = time.perf_counter()
         name, variables = operation.get("operationName"), operation.get("variables")
         found = await executor.run(ctx, operation["query"], variables, name, end - started, spent)
@@ -142,7 +144,11 @@ def application(settings: Settings) -> Starlette:
         return found
 
     async def index(request: Request) -> Response:
-        return PlainTextResponse(INDEX)
+        if not front.wanted(request.headers.get("accept", "*/*")):
+            return PlainTextResponse(INDEX, headers={"Vary": "Accept"})
+        end = time.perf_counter() + settings.seconds
+        found = await answer(request, request.app.state.releases.current, {"query": front.QUERY}, end, 0)
+        return front.page(request, found.body)
 
     async def schema_file(request: Request) -> Response:
         return PlainTextResponse(definition)
@@ -153,8 +159,8 @@ def application(settings: Settings) -> Starlette:
     async def ready(request: Request) -> Response:
         try:
             async with asyncio.timeout(2):
-                await request.app.state.pool.fetchval("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                await request.app.state.pools.fetch("SELECT 1")
+        except (OSError, TimeoutError, StoreError, asyncpg.InterfaceError) as error:
             log.warning("not ready: %s", error)
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok", "release": request.app.state.releases.current.release_id})
@@ -166,6 +172,7 @@ def application(settings: Settings) -> Starlette:
         routes=[
             Route("/", index),
             Route("/graphql", graphql, methods=["GET", "POST"]),
+            *ide.ROUTES,
             Route("/schema.graphql", schema_file),
             Route("/healthz", healthy),
             Route("/readyz", ready),

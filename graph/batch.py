@@ -21,7 +21,7 @@ from .relation import Link, Ref, Rows, entities, frozen
 def read_ref(ctx: Context, view: View, ref: Ref, info: strawberry.Info) -> Any:
     """A future of the object that a ref names, or of None where it is not visible."""
     identity = entities[ref.type].identity
-    return resolve(identity, ctx, view, ref.key, selected(ctx, info, *identity.types), Window(), {})
+    return resolve(identity, ctx, view, ref.key, selected(ctx, info, identity), Window(), {})
 
 
 def resolve(declared: Link, ctx: Context, view: View, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:
@@ -108,13 +108,14 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def selected(ctx: Context, info: strawberry.Info, cls: type, edge_cls: type | None) -> tuple[str, ...]:
+def selected(ctx: Context, info: strawberry.Info, declared: Link) -> tuple[str, ...]:
     """The columns that the field's selection may need, in the Read's order. Fragments count whatever their type."""
     nodes = info._raw_info.field_nodes
-    cache_key = ("columns", tuple(map(id, nodes)), cls)
+    cache_key = ("columns", tuple(map(id, nodes)), declared)
     if cache_key not in ctx.loaders:
         wanted: set[str] = set()
-        read = entities[cls.__name__].identity.read
+        read = declared.read
+        cls, edge_cls = declared.types
         fields = _columns_by_field(cls)
         edge_fields = _columns_by_field(edge_cls) if edge_cls else {}
         for name in _names_below([n.selection_set for n in nodes], info._raw_info.fragments, 4):

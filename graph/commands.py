@@ -16,12 +16,13 @@ import uvicorn
 
 from store import genome
 from store.commands import opened
-from store.database import database_url, open_pool, wrap_errors
+from store.database import database_url, open_pools, wrap_errors
 from store.errors import StoreError
 from store.read import Mode, compose, where
 from store.reference import SMALL_WINDOW, Reference
 
 from .app import Settings, application
+from .changes import changes
 from .errors import UserError
 from .export import Selection, export
 from .relation import links
@@ -82,13 +83,30 @@ def serve(
     Example: vkg serve --port 8001
     """
     found = replace(settings(), origins=tuple(origin or ()))
-    run(host, port, found, f"GraphQL at http://{host}:{port}/graphql (Ctrl-C ends it)")
+    run(host, port, found, f"GraphQL at http://{host}:{port}/graphql, in a browser at http://{host}:{port}/graphiql (Ctrl-C ends it)")
 
 
 @graph.command()
-def schema() -> None:
-    """Print the GraphQL schema."""
-    typer.echo(sdl(build()), nl=False)
+def schema(
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Say instead what changed since this schema; exit code 1 where that breaks clients.", exists=True, dir_okay=False
+        ),
+    ] = None,
+) -> None:
+    """Print the GraphQL schema, or what changed in it.
+
+    Example: vkg schema --against schema.graphql
+    """
+    current = sdl(build())
+    if against is None:
+        typer.echo(current, nl=False)
+        return
+    found = changes(against.read_text(encoding="utf-8"), current)
+    typer.echo("\n".join(map(str, found)) or "Nothing that a client would notice.")
+    if any(change.breaking for change in found):
+        raise typer.Exit(1)
 
 
 @graph.command()
@@ -144,26 +162,30 @@ def variants(
     filter: Annotated[str | None, typer.Option(help="Conditions as in the API: '{impact: [HIGH], qual: {min: 30}}'.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only records of this dataset; may be repeated.")] = None,
     release: Annotated[str | None, typer.Option(help="Answer from this named release.")] = None,
+    samples: Annotated[
+        list[str] | None, typer.Option("--sample", help="With the genotypes of this sample, NAME or COHORT/NAME; may be repeated.")
+    ] = None,
+    all_samples: Annotated[bool, typer.Option("--all-samples", help="With the genotypes of all samples of the callset.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="File to write: .vcf, .vcf.gz, .tsv or .tsv.gz; TSV on the terminal without one.")
     ] = None,
 ) -> None:
-    """Write the records of variants, in genome order.
+    """Write the records of variants, in genome order; with --sample also its genotypes, as `bcftools view -s` would.
 
     Example: vkg query variants --gene SIRPA --filter '{type: [DELETION]}' --output sirpa.vcf.gz
     """
 
     async def work() -> int:
         found = settings()
-        pool = await open_pool(found.url, size=4, timeout_ms=600_000)
+        pools = await open_pools(found.url, size=4, timeout_ms=600_000)
         try:
-            selection = Selection(region, gene, ids, flank, filter, dataset, release)
-            return await export(pool, found.assembly, found.reference, selection, output, sys.stdout)
+            selection = Selection(region, gene, ids, flank, filter, dataset, release, samples, all_samples)
+            return await export(pools, found.assembly, found.reference, selection, output, sys.stdout)
         except BrokenPipeError:  # the reader (head, less) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         finally:
-            await pool.close()
+            await pools.close()
 
     with wrap_errors():
         count = asyncio.run(work())

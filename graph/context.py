@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 
 from store.assembly import Assembly
-from store.database import wrap_errors
+from store.database import Pools
 from store.read import Statement
 from store.reference import Reference
 from store.statements import statement
 
 from .errors import UserError
+
+Access = Literal["open", "individual"]
+"""Who may see what a statement reads: anybody, or those who may see single persons."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Context:
     `loaders` are the batches; `loads` is how a selected link, once resolved, loads for other parents.
     """
 
-    pool: asyncpg.Pool
+    pools: Pools
     view: View
     assembly: Assembly
     reference: Reference | None = None
@@ -46,15 +49,21 @@ class Context:
     started: float = field(default_factory=time.perf_counter)
     _views: dict[int, View] = field(default_factory=dict)
 
-    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
-        """Runs one statement. Raises StoreError."""
-        return await self.query(statement.text, *statement.bind(values))
+    async def fetch(self, statement: Statement, values: Mapping[str, Any], access: Access = "open") -> list[asyncpg.Record]:
+        """Runs one statement, whose values have the visible loads. Raises StoreError."""
+        if access == "open":
+            return await self.query(statement.text, *statement.bind(values))
+        return await self.query_individual(values["loads"], statement.text, *statement.bind(values))
 
     async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs one whole statement of store/sql. Raises StoreError."""
         self.statements += 1
-        with wrap_errors():
-            return await self.pool.fetch(sql, *values)
+        return await self.pools.fetch(sql, *values)
+
+    async def query_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Runs one whole statement on individual-level data, of which it sees these loads. Raises StoreError."""
+        self.statements += 1
+        return await self.pools.fetch_individual(loads, sql, *values)
 
     async def view_of(self, release_id: int) -> View:
         """The view of the release that a cursor carries. Loads that were unloaded since are not in it."""

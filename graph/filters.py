@@ -48,7 +48,34 @@ class VariantType(Enum):
 if TYPE_CHECKING:
     ClinicalClass = Clinical
 else:
-    _classes = {c.value: strawberry.enum_value(c.value, description=c.value.replace("_", " ").capitalize() + ".") for c in Clinical}
+    _MEANINGS = {
+        Clinical.PATHOGENIC: "Causes the condition.",
+        Clinical.LIKELY_PATHOGENIC: "Probably causes the condition.",
+        Clinical.PATHOGENIC_LOW_PENETRANCE: "Causes the condition, in few of those who carry it.",
+        Clinical.LIKELY_PATHOGENIC_LOW_PENETRANCE: "Probably causes the condition, in few of those who carry it.",
+        Clinical.UNCERTAIN_SIGNIFICANCE: "Not known whether it matters (VUS).",
+        Clinical.LIKELY_BENIGN: "Probably does not cause the condition.",
+        Clinical.BENIGN: "Does not cause the condition.",
+        Clinical.CONFLICTING: "Submitters disagree; `conflicting` has the single classifications.",
+        Clinical.RISK_FACTOR: "Raises the risk of the condition without causing it.",
+        Clinical.ESTABLISHED_RISK_ALLELE: "Raises the risk of the condition: established.",
+        Clinical.LIKELY_RISK_ALLELE: "Raises the risk of the condition: likely.",
+        Clinical.UNCERTAIN_RISK_ALLELE: "Raises the risk of the condition: uncertain.",
+        Clinical.DRUG_RESPONSE: "Changes how a drug acts.",
+        Clinical.ASSOCIATION: "Found in an association study, and interpreted for what it means to patients.",
+        Clinical.PROTECTIVE: "Lowers the risk of the condition.",
+        Clinical.AFFECTS: "Causes a trait that is no disease.",
+        Clinical.CONFERS_SENSITIVITY: "Makes more sensitive, for example to a drug.",
+        Clinical.ONCOGENIC: "Drives cancer.",
+        Clinical.LIKELY_ONCOGENIC: "Probably drives cancer.",
+        Clinical.TIER_I_STRONG: "Tier I: strong clinical significance in cancer.",
+        Clinical.TIER_II_POTENTIAL: "Tier II: potential clinical significance in cancer.",
+        Clinical.TIER_III_UNKNOWN: "Tier III: unknown clinical significance in cancer.",
+        Clinical.TIER_IV_BENIGN_LIKELY_BENIGN: "Tier IV: benign or likely benign in cancer.",
+        Clinical.NOT_PROVIDED: "Submitted without a classification.",
+        Clinical.OTHER: "None of these; `significance` has the text of the file.",
+    }
+    _classes = {c.value: strawberry.enum_value(c.value, description=_MEANINGS[c]) for c in Clinical}
     ClinicalClass = define(
         strawberry.enum(Enum("ClinicalClass", _classes), description="Classes of clinical significance (ClinVar's, in one closed set).")
     )

@@ -19,6 +19,7 @@ class DatasetKind(Enum):
     VARIANTS = strawberry.enum_value("VARIANTS", description="Variants of a VCF with what it says about them.")
     GENES = strawberry.enum_value("GENES", description="A gene annotation.")
     SCORES = strawberry.enum_value("SCORES", description="Numbers per variant.")
+    SAMPLES = strawberry.enum_value("SAMPLES", description="What a panel or a pedigree says of people.")
 
 
 @entity(LOAD, description="One version of one dataset in the store: the provenance of every observation.", key_of=whole_number)

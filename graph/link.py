@@ -19,9 +19,9 @@ from store.read import Read
 
 from . import names
 from .batch import loader, read_ref, resolve, selected
-from .context import Context, View
+from .context import Access, Context, View
 from .page import ARGUMENTS, Connection, Edge, EdgeConnection, Window, leaf, window_of
-from .relation import ROOT, Access, Ask, Entity, Link, Ref, define, entities, frozen, links
+from .relation import ROOT, Ask, Entity, Link, Ref, define, entities, frozen, links
 
 __all__ = ["Ask", "Connection", "Edge", "EdgeConnection", "Ref", "computed", "define", "entity", "leaf", "link", "made_of"]
 
@@ -38,7 +38,7 @@ def made_of(*columns: str) -> Callable[[Callable[..., Any]], Any]:
 
 
 def entity(
-    read: Read, *, description: str, key_of: Callable[[str], Any] | None = None, order: str | None = None
+    read: Read, *, description: str, key_of: Callable[[str], Any] | None = None, order: str | None = None, access: Access = "open"
 ) -> Callable[[type[N]], type[N]]:
     """Makes a class a type of the graph whose leaf fields are columns of `read`.
 
@@ -48,7 +48,7 @@ def entity(
 
     def decorate(cls: type[N]) -> type[N]:
         made = strawberry.type(cls, description=description)
-        identity = Link(cls.__name__, read, "pk", "id", order or next(iter(read.orders)), lambda ctx: Ask(), (), cls.__name__)
+        identity = Link(cls.__name__, read, "pk", "id", order or next(iter(read.orders)), lambda ctx: Ask(), (), cls.__name__, access)
         entities[cls.__name__] = Entity(made, identity, key_of)
         define(made)
         return made
@@ -87,7 +87,7 @@ def link(
                 key = ROOT if on is None else getattr(parent, on)
                 return None if key is None else resolve(declared, ctx, getattr(parent, "_view", ctx.view), key, columns, window, arguments)
 
-            columns = selected(ctx, info, *declared.types)
+            columns = selected(ctx, info, declared)
             raw = info._raw_info
             ctx.loads[raw.parent_type, *map(id, raw.field_nodes)] = load, raw
             return load(self)

@@ -9,47 +9,46 @@ import strawberry
 
 from store.gene import GENE
 from store.ledger import LOAD, RELEASE
-from store.read import driver_of, leaves, where
+from store.read import where
 from store.region import Region
+from store.sample import CALLSET, POPULATION, SAMPLE
 from store.statements import statement
 from store.variant import VARIANT
 
 from .context import Context, View
 from .errors import UserError
-from .filters import LARGEST_FILTERED_REGION, conditions
-from .gene import Filter, Flank, checked_flank
+from .filters import conditions
+from .gene import Filter, Flank
+from .genotype import Callsets
 from .ledger import DatasetKind
 from .link import Ask, Connection, Ref, computed, define, leaf, link
 from .node import Node, ref
+from .people import OfSex, check_populations, find_samples, only_sample, sample_ids
+from .place import GeneName, Ids, RegionText, keys_of, one_place, only_gene, place
 from .relation import ROOT
-from .resolve import MOST_INPUTS, Outcome, Resolution, find_genes, one_variant, resolve_names, stem
+from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs
-from .variant import Datasets
+from .variant import Datasets, Populations
 
 if TYPE_CHECKING:
     from .gene import Gene
     from .ledger import Load, Release
+    from .sample import Callset, Population, Sample
     from .variant import Variant
 
-RegionText = Annotated[
-    str | None,
-    strawberry.argument(
-        description="CHROM:START-END, 1-based and inclusive, such as 20:1,890,000-1,900,000; a chromosome alone is all of it."
-    ),
-]
 Kind = Annotated[DatasetKind | None, strawberry.argument(description="Only datasets of this kind.")]
+SampleNames = Annotated[list[str] | None, strawberry.argument(description="Only samples of these names, NAME or COHORT/NAME.")]
+Cohorts = Annotated[list[str] | None, strawberry.argument(description="Only samples of these cohorts.")]
+Families = Annotated[list[str] | None, strawberry.argument(description="Only samples of these families.")]
 Named = Annotated[bool | None, strawberry.argument(description="Only releases with a name, or only others.")]
-GeneName = Annotated[str | None, strawberry.argument(description="Symbol or identifier of a gene.")]
-Ids = Annotated[
-    list[str] | None, strawberry.argument(description=f"Names of variants in any form that `resolve` takes, at most {MOST_INPUTS:,}.")
-]
 
 
 @define
 @strawberry.type(description="How many rows the visible loads hold.")
 class StoreCounts:
     records: BigInt = leaf("Records of variants, one per variant and file.")
+    samples: BigInt = leaf("Samples with genotypes, one per sample and callset.")
     genes: BigInt = leaf("Genes.")
     transcripts: BigInt = leaf("Transcripts.")
     consequences: BigInt = leaf("Transcript consequences.")
@@ -158,32 +157,11 @@ class Query:
     ) -> Connection[Variant]:
         """Variants in genome order: those whose position lies in a region or a gene (with `flank` bases around it), those with
         these names, or all."""
-        if sum(given is not None for given in (region, gene, ids)) > 1:
-            raise UserError("BAD_SELECTION", "region, gene and ids exclude each other.", hint="Give one of them; narrow it with filter.")
         asked = conditions(filter)
         if ids is not None:
-            found = await resolve_names(ctx, view, ids)
-            for resolution in found:
-                if resolution.outcome is Outcome.INVALID:
-                    raise UserError("INVALID_NAME", resolution.reason or "", value=resolution.input[:80])
-            return Ask(asked, {"variant_keys": sorted({key for resolution in found for key in resolution.found})}, by="keys")
-        if gene is not None:
-            where_it_is: Region | None = await _gene_region(ctx, view, gene, checked_flank(flank))
-        else:
-            where_it_is = Region.parse(region) if region is not None else None
-        size = min(where_it_is.end, ctx.assembly.length(where_it_is.chrom)) - where_it_is.start + 1 if where_it_is else None
-        if any(True for _ in leaves(asked)) and driver_of(VARIANT, asked) is None and (size is None or size > LARGEST_FILTERED_REGION):
-            raise UserError(
-                "REGION_NEEDED",
-                f"This filter reads every variant it passes over, so it needs a region of at most {LARGEST_FILTERED_REGION:,} bases"
-                + (f", not {size:,}." if size else "."),
-                value=region,
-                hint="Name a region, gene or ids, or add a selective condition: impact HIGH or MODERATE, clinicalSignificance PATHOGENIC, rsid.",
-            )
-        if where_it_is is None:
-            return Ask(asked)
-        lo, hi = where_it_is.keys()
-        return Ask(asked, {"lo": lo, "hi": hi})
+            one_place(region=region, gene=gene, ids=ids)
+            return Ask(asked, {"variant_keys": await keys_of(ctx, view, ids)}, by="keys")
+        return Ask(asked, await place(ctx, view, region, gene, flank, VARIANT, asked))
 
     @computed()
     async def gene(
@@ -195,7 +173,7 @@ class Query:
     ) -> Gene | None:
         """One gene; null where no visible annotation has it."""
         rows = (await find_genes(ctx, view, [id]))[id]
-        return [(ROOT, Ref("Gene", _one(rows, id)["gene_id"]))] if rows else []
+        return [(ROOT, Ref("Gene", only_gene(rows, id)["gene_id"]))] if rows else []
 
     @link(GENE, by="all")
     def genes(
@@ -210,9 +188,44 @@ class Query:
         return Ask(asked, {"lo": lo, "hi": hi}, by="region")
 
     @computed()
+    async def sample(
+        ctx: Context,
+        view: View,
+        keys: Sequence[int],
+        *,
+        id: Annotated[
+            str, strawberry.argument(description="Name of the sample, or COHORT/NAME where several cohorts have one of that name.")
+        ],
+    ) -> Sample | None:
+        """One sample; null where no visible load names it."""
+        rows = (await find_samples(ctx, view, [id]))[id]
+        return [(ROOT, Ref("Sample", only_sample(rows, id)["sample_id"]))] if rows else []
+
+    @link(SAMPLE, by="all", access="individual")
+    async def samples(
+        ctx: Context, view: View, *, ids: SampleNames = None, cohort: Cohorts = None, population: Populations = None, sex: OfSex = None,
+        family: Families = None, callset: Callsets = None,
+    ) -> Connection[Sample]:  # fmt: skip
+        """Samples by cohort and name: all, or those of populations (their sub-populations included), callsets, families."""
+        await check_populations(ctx, view, population)
+        numbers = await sample_ids(ctx, view, ids) if ids is not None else None
+        named = where(id=numbers, cohort=cohort, population=population, sex=[sex.name] if sex else None, family=family, callset=callset)
+        return Ask(named)
+
+    @link(CALLSET, by="all")
+    def callsets(ctx: Context, *, name: Callsets = None) -> list[Callset]:
+        """The visible callsets, oldest load first."""
+        return Ask(where(name=name))
+
+    @link(POPULATION, by="all")
+    def populations(ctx: Context, *, name: Populations = None) -> Connection[Population]:
+        """The populations that samples can be of, by name."""
+        return Ask(where(name=name))
+
+    @computed()
     async def search(
         ctx: Context, view: View, keys: Sequence[int],
-        *, text: Annotated[str, strawberry.argument(description="What was typed: an rsID or the start of one, a gene symbol or the start of one, a position, a region, any name of a variant.")],
+        *, text: Annotated[str, strawberry.argument(description="What was typed: an rsID or the start of one, a gene symbol or the start of one, a position, a region, any name of a variant, a sample or the start of its name.")],
         first: Annotated[int, strawberry.argument(description="How many results, at most 1,000.")] = 10,
     ) -> list[SearchResult]:  # fmt: skip
         """What a typed text may mean, likeliest first."""
@@ -224,25 +237,3 @@ class Query:
         from .schema import VERSION
 
         return [(ROOT, Store(key=0, assembly=ctx.assembly.name, version=VERSION))]
-
-
-async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Region:
-    rows = (await find_genes(ctx, view, [name]))[name]
-    if not rows:
-        raise UserError(
-            "UNKNOWN_GENE",
-            f"No visible gene annotation has {name[:80]!r}.",
-            value=name[:80],
-            hint="search(text:) finds genes by the start of a symbol.",
-        )
-    row = _one(rows, name)
-    return Region(row["chrom"], max(1, row["start_pos"] - flank), row["end_pos"] + flank)
-
-
-def _one(rows: list, name: str) -> dict:
-    if len(rows) > 1:
-        ids = ", ".join(sorted(row["gene_id"] for row in rows))
-        raise UserError(
-            "AMBIGUOUS_NAME", f"{name!r} is the symbol of several genes: {ids}.", value=name, hint="Use one of these identifiers."
-        )
-    return rows[0]

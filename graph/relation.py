@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, compose
 
 from . import names
-from .context import Context, View
+from .context import Access, Context, View
 from .cursor import decode_cursor
 from .page import Window
 
@@ -44,7 +44,6 @@ class Rows:
 
 
 Shape = Literal["one", "many", "page"]
-Access = Literal["open", "individual"]
 
 
 @dataclass(eq=False)
@@ -101,7 +100,7 @@ class Link:
                 after = True
                 values |= {f"c{i}": value for i, value in enumerate(cursor)}
         statement, filter_values = self._compose(ask, by, order, columns, "page" if self.shape == "page" else "all", after, window.backward)
-        fetched = await ctx.fetch(statement, values | filter_values | {"loads": list(view.loads)})
+        fetched = await ctx.fetch(statement, values | filter_values | {"loads": list(view.loads)}, self.access)
         by_parent: dict[Any, list[Any]] = {}
         for row in fetched:
             by_parent.setdefault(row[0], []).append(row)
@@ -120,7 +119,7 @@ class Link:
         ask = await self._asked(ctx, view, arguments)
         statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
         values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
-        return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values)}
+        return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values, self.access)}
 
     async def _asked(self, ctx: Context, view: View, arguments: dict[str, Any]) -> Ask:
         if not self.looks_up:

@@ -8,7 +8,7 @@ import logging
 
 import asyncpg
 
-from store.database import asyncpg_url, wrap_errors
+from store.database import Pools, asyncpg_url
 from store.errors import StoreError
 from store.release import CHANNEL
 from store.statements import statement
@@ -25,9 +25,9 @@ RECHECK_SECONDS = 5.0
 class Releases:
     """Keeps `current` up to date in the background."""
 
-    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+    def __init__(self, url: str, pools: Pools) -> None:
         self._url = asyncpg_url(url)
-        self._pool = pool
+        self._pools = pools
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.current = View(0, None, ())
@@ -46,8 +46,7 @@ class Releases:
 
     async def named(self, name: str) -> View:
         """The view of a named release. Raises UserError UNKNOWN_RELEASE."""
-        with wrap_errors():
-            rows = await self._pool.fetch(statement("release_by_name"), name)
+        rows = await self._pools.fetch(statement("release_by_name"), name)
         if not rows:
             raise UserError(
                 "UNKNOWN_RELEASE",
@@ -58,9 +57,7 @@ class Releases:
         return View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"]))
 
     async def _read(self) -> None:
-        with wrap_errors():
-            row = await self._pool.fetchrow(statement("current_release"))
-        assert row is not None
+        (row,) = await self._pools.fetch(statement("current_release"))
         self.current = View(row["release_id"], row["name"], tuple(row["loads"]))
 
     async def _follow(self) -> None:

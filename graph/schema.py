@@ -9,7 +9,7 @@ import strawberry
 from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from . import annotation, gene, ledger, node, query, resolve, search, variant  # noqa: F401 - they declare the types
+from . import annotation, gene, genotype, ledger, node, query, resolve, sample, search, variant  # noqa: F401 - they declare the types
 from .page import Names
 from .relation import entities
 from .scalars import SCALARS

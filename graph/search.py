@@ -1,4 +1,4 @@
-"""Typeahead over rsIDs, gene symbols and everything that names a variant."""
+"""Typeahead over rsIDs, gene symbols, samples and everything that names a variant."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from .resolve import find_genes, resolve_names
 
 if TYPE_CHECKING:
     from .gene import Gene
+    from .sample import Sample
     from .variant import Variant
 
 SearchResult = Annotated[
-    Union["Variant", "Gene"],
+    Union["Variant", "Gene", "Sample"],
     strawberry.union("SearchResult", description="Something that `search` finds."),
 ]
 names.__dict__["SearchResult"] = SearchResult
@@ -33,7 +34,8 @@ _LARGEST_RSID = 10**12
 
 
 async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequence[Ref]:
-    """What a typed text may mean, likeliest first: exact names, genes by prefix, rsIDs by prefix, variants of a region."""
+    """What a typed text may mean, likeliest first: exact names, genes by prefix, rsIDs by prefix, variants of a
+    region, samples by prefix."""
     checked_size(first, "first")
     text = text.strip()
     if not text:
@@ -63,6 +65,10 @@ async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequen
         prefix = text.upper()
         rows = await ctx.query(statement("search_genes"), prefix, prefix + "\U0010ffff", loads, first)
         found |= {Ref("Gene", row["gene_id"]): None for row in rows}
+    if len(found) < first:
+        prefix = text.upper()
+        rows = await ctx.query_individual(loads, statement("search_samples"), prefix, prefix + "\U0010ffff", loads, first)
+        found |= {Ref("Sample", row["sample_id"]): None for row in rows}
     return list(found)[:first]
 
 

@@ -9,22 +9,26 @@ import strawberry
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
 from store.consequence import Impact
 from store.gene import GENE
+from store.genotype import CALL, CARRIER
 from store.ledger import LOAD
 from store.read import where
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
 
-from .context import Context
+from .context import Context, View
 from .filters import ImpactLevel, VariantType
 from .gene import Biotypes, Canonical, Flank, checked_flank
+from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .link import Ask, Connection, EdgeConnection, entity, leaf, link
 from .node import Node
+from .people import OfSex, check_populations, sample_ids
 from .scalars import JSON
 
 if TYPE_CHECKING:
     from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
     from .gene import Gene, VariantGeneEdge
     from .ledger import Load
+    from .sample import CarrierEdge, Sample
 
 Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 Impacts = Annotated[list[ImpactLevel] | None, strawberry.argument(description="Only these impacts.")]
@@ -34,6 +38,10 @@ GeneNames = Annotated[
 ]
 ScoreNames = Annotated[list[str] | None, strawberry.argument(description="Only these scores.")]
 Populations = Annotated[list[str] | None, strawberry.argument(description="Only these populations.")]
+PopulationName = Annotated[
+    str, strawberry.argument(description="Population as the dataset names it; ALL is the dataset's overall frequency.")
+]
+SampleName = Annotated[str, strawberry.argument(description="Name of the sample, or COHORT/NAME.")]
 
 
 @entity(
@@ -85,6 +93,26 @@ class Variant(Node):
     def scores(ctx: Context, *, name: ScoreNames = None, dataset: Datasets = None) -> list[VariantScore]:
         """Its scores."""
         return Ask(where(name=name, dataset=dataset))
+
+    @link(FREQUENCY, by="variant", on="variant_key", order="newest")
+    def frequency(ctx: Context, *, population: PopulationName = "ALL", callset: CallsetName = None) -> Frequency | None:
+        """Its allele frequency in one population, as the latest load that has one says; null where none has."""
+        return Ask(where(population=[population], dataset=[callset] if callset is not None else None))
+
+    @link(CARRIER, by="variant", on="variant_key", access="individual")
+    async def carriers(
+        ctx: Context, view: View, *, zygosity: Zygosities = None, population: Populations = None, sex: OfSex = None, callset: Callsets = None
+    ) -> EdgeConnection[Sample, CarrierEdge]:  # fmt: skip
+        """Samples that carry it, in the order of their callsets and files. A population includes its sub-populations."""
+        await check_populations(ctx, view, population)
+        asked = where(zygosity=names_of(zygosity), population=population, sex=[sex.name] if sex else None)
+        return Ask(asked, {"callsets": callset})
+
+    @link(CALL, by="variant", on="variant_key", order="newest", access="individual")
+    async def genotype(ctx: Context, view: View, *, sample: SampleName, callset: CallsetName = None) -> GenotypeCall | None:
+        """The call of one sample, of the latest callset that has both; null where none has."""
+        ids = await sample_ids(ctx, view, [sample])
+        return Ask(where(callset=[callset] if callset is not None else None), {"sample_ids": ids})
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

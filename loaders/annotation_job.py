@@ -94,7 +94,7 @@ def scores_job(
 
     job = Job(
         kind="scores",
-        files=[source_file(path, header.text or header.reference) for path, header in zip(files, headers, strict=True)],
+        files=[source_file(path, header.public_text or header.reference) for path, header in zip(files, headers, strict=True)],
         dataset=dataset or dataset_name(files[0]),
         version=version,
         options={

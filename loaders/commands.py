@@ -19,6 +19,7 @@ import typer
 from loaders.annotation_job import genes_job, scores_job
 from loaders.errors import Interrupted
 from loaders.run import Outcome, ingest, say, summary
+from loaders.samples_job import samples_job, say_called
 from loaders.vcf_job import vcf_job
 from store.database import connect, wrap_errors
 from store.load import AlreadyLoaded
@@ -59,17 +60,25 @@ def vcf(
     dataset: DatasetOption = None,
     version: VersionOption = None,
     assembly: AssemblyOption = None,
-    sites_only: Annotated[bool, typer.Option("--sites-only", help="Leave genotypes out without saying so.")] = False,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            "--cohort", help="Whose names the samples' are: callsets of one cohort share its people. Without it: see docs/cohorts.md."
+        ),
+    ] = None,
+    keep_format: Annotated[bool, typer.Option("--keep-format", help="Keep DP, GQ and AD of the genotypes too.")] = False,
+    sites_only: Annotated[bool, typer.Option("--sites-only", help="Leave genotypes out.")] = False,
     hold: HoldOption = False,
     unnormalized: Annotated[
         bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Load the sites of VCF or BCF files, all of them as one load.
+    """Load VCF or BCF files, sites and genotypes, all of them as one load.
 
-    Records are split to one ALT each, checked against the reference and left-aligned. What cannot be loaded is listed in
-    FILE.rejects.tsv. The same files again are a no-op.
+    Records are split to one ALT each, checked against the reference and left-aligned. Genotypes go along, and alleles are counted by
+    population where that of the samples is known (vkg load samples). What cannot be loaded is listed in FILE.rejects.tsv. The same files
+    again are a no-op.
 
     Example: vkg load vcf clinvar.vcf.gz --dataset clinvar --version 2026-11 --assembly GRCh38
     """
@@ -81,6 +90,8 @@ def vcf(
             dataset=dataset,
             version=version,
             assembly=assembly,
+            cohort=cohort,
+            keep_format=keep_format,
             sites_only=sites_only,
             hold=hold,
             unnormalized=unnormalized,
@@ -153,3 +164,28 @@ def scores(
             strict=strict,
         )
         report(ingest(conn, job, read))
+
+
+@load.command()
+def samples(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    cohort: Annotated[
+        str | None, typer.Option("--cohort", help="The people whose names these are; else the store's only cohort, or the dataset's name.")
+    ] = None,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    hold: HoldOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load what a file says of people: population, family, sex, parents, phenotype.
+
+    Panels and pedigrees of 1000 Genomes, PLINK's .fam, .ped and .psam, and tables with a header that has a column sample. Which it is, the
+    content tells.
+
+    Example: vkg load samples integrated_call_samples_v3.20130502.ALL.panel --cohort kg --dataset kg_panel
+    """
+    with loading() as conn:
+        job, read = samples_job(conn, file, cohort=cohort, dataset=dataset, version=version, hold=hold, strict=strict)
+        outcome = ingest(conn, job, read)
+        report(outcome)
+        say_called(conn, outcome)

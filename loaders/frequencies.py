@@ -1,8 +1,8 @@
-"""Allele counts and frequencies of populations, from the INFO keys in which the field writes them.
+"""Allele counts and frequencies of populations: counted from genotypes, and as published in the INFO keys in which the field writes them.
 
-In: the INFO of a VCF's variants. Out: rows of population_frequency, whose arrays run over `populations`. AF, AC, AN and nhomalt stand alone (population ALL) or
-with the population before or behind: `EAS_AF` (1000 Genomes phase 3), `AF_EUR_unrel` (30x), `AC_afr_XX`, `AF_grpmax` (gnomAD), `controls_AF_afr`
-(gnomAD r2), `AF_EXAC` (ClinVar); all keep their name. dbSNP's CAF is read as population CAF.
+In: the calls and the INFO of a VCF's variants. Out: rows of population_frequency, whose arrays run over `populations`: those counted (counts.py), then those
+published. AF, AC, AN and nhomalt stand alone (population ALL) or with the population before or behind: `EAS_AF` (1000 Genomes phase 3), `AF_EUR_unrel`
+(30x), `AC_afr_XX`, `AF_grpmax` (gnomAD), `controls_AF_afr` (gnomAD r2), `AF_EXAC` (ClinVar); all keep their name. dbSNP's CAF is read as population CAF.
 
 Every record of large files passes here, so this reads a chunk's INFO by columns (info.py) and not record by record.
 """
@@ -18,11 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loaders.counts import ALL, Counts, Populations
 from store.copy import ROW
 
 if TYPE_CHECKING:
     from loaders.header import VcfHeader
     from loaders.info import InfoColumn
+    from store.planes import Calls
 
 SCHEMA = pa.schema(
     [
@@ -30,35 +32,44 @@ SCHEMA = pa.schema(
         ("an", pa.list_(pa.int32())),
         ("af", pa.list_(pa.float64())),
         ("hom", pa.list_(pa.int32())),
+        ("hemi", pa.list_(pa.int32())),
     ]
 )
-ALL = "ALL"
 _KEY = re.compile(r"(?:(.+)_)?(AF|AC|AN|nhomalt)(?:_(.+))?")
 _COLUMNS = {"AC": "ac", "AN": "an", "AF": "af", "nhomalt": "hom"}
 _RAW = re.compile(r"(?:.+_)?raw")
 """gnomAD counts before genotypes are filtered: a quality measure, not a population."""
 
+_PLACES = pa.schema([("ordinal", pa.int16()), ("population", pa.string()), ("counted", pa.bool_())])
+
 
 class Frequencies:
-    """Reads population_frequency; `populations` names the places of its arrays, `warnings` counts by reason what was no use."""
+    """Makes rows of population_frequency; `populations` names the places of its arrays, `warnings` counts by reason what was no use."""
 
-    SCHEMAS: ClassVar = {"population_frequency": SCHEMA}
+    SCHEMAS: ClassVar = {"frequency_population": _PLACES, "population_frequency": SCHEMA}
 
-    def __init__(self, populations: dict[str, dict[str, str]], ref_first: frozenset[str]) -> None:
-        """`populations` maps a name to its keys by column; the keys in `ref_first` hold a value for REF before those of the ALTs."""
-        self.populations = list(populations)
+    def __init__(self, published: dict[str, dict[str, str]], ref_first: frozenset[str], counted: Populations | None = None) -> None:
+        """`published` maps a name to its keys by column, of which those in `ref_first` hold a value for REF before those of the ALTs.
+
+        `counted` counts the calls. A published population with the name of a counted one is left to INFO.
+        """
+        self._counted = counted.names if counted else []
+        published = {name: keys for name, keys in published.items() if name not in self._counted}
+        self.populations = [*self._counted, *published]
         self.warnings: Counter[str] = Counter()
-        self._keys = {column: [keys.get(column) for keys in populations.values()] for column in SCHEMA.names}
+        self._keys = {column: [keys.get(column) for keys in published.values()] for column in SCHEMA.names}
         self._ref_first = ref_first
+        self._count = counted and counted.count
+        self._counts: list[Counts] = []
 
     @classmethod
     def for_header(cls, header: VcfHeader) -> Self | None:
-        """The reader for one file; see `for_headers`."""
+        """The reader for one file without genotypes; see `for_headers`."""
         return cls.for_headers([header])
 
     @classmethod
-    def for_headers(cls, headers: Sequence[VcfHeader]) -> Self | None:
-        """The reader for all files of a load, and the populations that any of them declares: those with AF, or with AC and AN.
+    def for_headers(cls, headers: Sequence[VcfHeader], counted: Populations | None = None) -> Self | None:
+        """The reader for all files of a load: what is `counted`, and the populations that any of them declares: those with AF, or with AC and AN.
 
         A key counts where one file declares it as a number: what the places of the arrays are is one thing for the whole load.
         So `AC_Hom_EAS` (1000 Genomes 30x), which counts alleles in homozygotes, is no population, nor are MAF, LDAF, MLEAF, faf95,
@@ -74,17 +85,29 @@ class Frequencies:
             elif key == "CAF":
                 found["CAF"] = {"af": key}
         populations = {name: keys for name, keys in found.items() if "af" in keys or {"ac", "an"} <= keys.keys()}
-        if not populations:
+        if not populations and counted is None:
             return None
         if ALL in populations:
             populations = {ALL: populations.pop(ALL)} | populations
         used = {key for keys in populations.values() for key in keys.values()}
         with_ref = {key for header in headers for key, field in header.infos.items() if key == "CAF" or field.number == "R"}
-        return cls(populations, frozenset(used & with_ref))
+        return cls(populations, frozenset(used & with_ref), counted)
+
+    def places(self) -> pa.RecordBatch:
+        """Rows of frequency_population: which place of the arrays is which population, and whether it was counted."""
+        ordinal = np.arange(1, len(self.populations) + 1, dtype=np.int16)
+        columns = [pa.array(ordinal), pa.array(self.populations, pa.string()), pa.array(ordinal <= len(self._counted))]
+        return pa.record_batch(columns, schema=_PLACES)
+
+    def count(self, calls: Calls) -> None:
+        """Counts the calls of the next variants."""
+        if self._count:
+            self._counts.append(self._count(calls))
 
     def read(self, info: InfoColumn) -> pa.RecordBatch:
-        """The rows of a chunk of variants, with `_row`. A variant with none of the values has no row."""
-        number = {column: self._numbers(column, info) for column in SCHEMA.names}
+        """The rows of a chunk of variants, whose calls were counted, with `_row`. A variant of which nothing is known has no row."""
+        counts, self._counts = self._counts, []
+        number = {column: self._numbers(column, info, counts) for column in SCHEMA.names}
         ac, an, af = number["ac"], number["an"], number["af"]
         with np.errstate(divide="ignore", invalid="ignore"):
             af = np.where(np.isnan(af), ac / an, af)
@@ -95,10 +118,12 @@ class Frequencies:
         rows = np.flatnonzero(told).astype(np.int32)
         return pa.record_batch([*columns, pa.array(rows)], names=[*SCHEMA.names, ROW])
 
-    def _numbers(self, column: str, info: InfoColumn) -> np.ndarray:
+    def _numbers(self, column: str, info: InfoColumn, counts: Sequence[Counts]) -> np.ndarray:
         """(variants, populations) float64 of a column: counts that are whole, frequencies in [0, 1], else NaN."""
         numbers = np.full((len(info.alts), len(self.populations)), np.nan)
-        for place, key in enumerate(self._keys[column]):
+        if counts and column != "af":
+            numbers[:, : len(self._counted)] = np.concatenate([getattr(count, column) for count in counts])
+        for place, key in enumerate(self._keys[column], len(self._counted)):
             if key is not None:
                 numbers[:, place] = self._values(column, key, info)
         return numbers
@@ -137,12 +162,16 @@ class Frequencies:
         return None
 
     def _lists(self, column: str, numbers: np.ndarray) -> pa.Array:
+        """Rows of numbers as lists; null where nothing is known, and where nobody is homozygous or hemizygous among those counted."""
+        silent = np.isnan(numbers)
+        if column in ("hom", "hemi"):
+            silent[:, : len(self._counted)] |= numbers[:, : len(self._counted)] == 0
+        present = ~silent.all(axis=1)
         kind = SCHEMA.field(column).type
-        if column != "af" and not any(self._keys[column]):
-            return pa.nulls(len(numbers), kind)
-        offsets = np.arange(0, numbers.size + 1, numbers.shape[1], dtype=np.int32)
-        values = pa.array(numbers.ravel(), pa.float64(), from_pandas=True).cast(kind.value_type)
-        return pa.ListArray.from_arrays(offsets, values, type=kind)
+        lengths = np.where(present, numbers.shape[1], 0)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        values = pa.array(numbers[present].ravel(), pa.float64(), from_pandas=True).cast(kind.value_type)
+        return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind, mask=pa.array(~present))
 
 
 def _number(text: str | None) -> float | None:

@@ -17,6 +17,9 @@ from loaders.source import Block, bcf_blocks, is_bcf, text_blocks
 
 _ATTRIBUTE = re.compile(r'([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
+_OF_SITES = ("##INFO", "##FORMAT", "##FILTER", "##ALT", "##contig", "##fileformat", "##reference")
+_OF_SAMPLES = ("##SAMPLE", "##PEDIGREE", "##pedigreeDB")
+_WORD = re.compile(r"""[^\s,;:=<>()"']+""")
 _NOT_VCF = "Give a VCF or BCF file; `bcftools view -h` shows whether it is one."
 
 
@@ -66,6 +69,17 @@ class VcfHeader:
                 samples = tuple(line.split("\t")[9:])
         return cls("\n".join(lines) + "\n", fileformat, infos, contigs, reference, samples)
 
+    @property
+    def public_text(self) -> str:
+        """The text without the names of samples, and without the lines that may tell of them (SAMPLE, PEDIGREE, commands with their names)."""
+        names, lines = {*self.samples}, []
+        for line in self.text.splitlines():
+            if line.startswith("#CHROM"):
+                lines.append("\t".join(line.split("\t")[: len(_COLUMNS) + 1]))
+            elif line.startswith(_OF_SITES) or not (line.startswith(_OF_SAMPLES) or names.intersection(_WORD.findall(line))):
+                lines.append(line)
+        return "".join(f"{line}\n" for line in lines)
+
     def with_keys_of(self, others: Iterable[VcfHeader]) -> VcfHeader:
         """This header with the INFO keys of all files of a load, in one order for all of them; its own definitions go first."""
         keys = dict.fromkeys(key for header in others for key in header.infos)
@@ -73,10 +87,13 @@ class VcfHeader:
         return replace(self, infos={key: self.infos.get(key) or everyones[key] for key in keys} | self.infos)
 
 
-def open_vcf(path: Path) -> tuple[VcfHeader, Iterator[Block]]:
-    """The header of a VCF or BCF file, and blocks of its records. Raises InputError where it is neither."""
+def open_vcf(path: Path, *, samples: bool = False) -> tuple[VcfHeader, Iterator[Block]]:
+    """The header of a VCF or BCF file, and blocks of its records: those of BCF, which are made, with samples only where asked for.
+
+    Raises InputError where it is neither.
+    """
     if is_bcf(path):
-        text, records = bcf_blocks(path)
+        text, records = bcf_blocks(path, samples=samples)
         return VcfHeader.parse(text.splitlines()), records
     return _split(path, text_blocks(path))
 

@@ -28,7 +28,7 @@ from store.database import wrap_errors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
 
-_ROWS = {"variants": "variant_record", "genes": "gene", "scores": "variant_score"}
+_ROWS = {"variants": "variant_record", "genes": "gene", "scores": "variant_score", "samples": "sample_info"}
 """The table that a load of each kind is about."""
 
 Read = Callable[[int, int], Generator[Chunk, None, None]]
@@ -251,6 +251,6 @@ def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:
 def dataset_name(path: Path) -> str:
     """The name of a dataset whose file was given none: the file's, without its endings."""
     name = path.name
-    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv"):
+    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam"):
         name = name.removesuffix(ending)
     return name or path.name

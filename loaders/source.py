@@ -26,7 +26,6 @@ BLOCK = 1 << 20
 _GZIP = b"\x1f\x8b"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
 _COPY_AGAIN = "Copy or download it again."
-_BCF_LINES = 2_000
 
 
 class Block(NamedTuple):
@@ -66,8 +65,8 @@ def text_blocks(path: Path) -> Iterator[Block]:
             yield Block(number, _lines(path, rest, number), raw.tell())
 
 
-def bcf_blocks(path: Path) -> tuple[str, Iterator[Block]]:
-    """The header of a BCF file as VCF text, and its records as VCF lines without genotypes; `first` counts records."""
+def bcf_blocks(path: Path, *, samples: bool) -> tuple[str, Iterator[Block]]:
+    """The header of a BCF file as VCF text, and its records as VCF lines, with or without those of samples; `first` counts records."""
     check(path)
     verbosity = pysam.set_verbosity(0)
     try:
@@ -76,7 +75,10 @@ def bcf_blocks(path: Path) -> tuple[str, Iterator[Block]]:
         raise InputError(path, None, "not a readable BCF file", "Check it with: bcftools view -h") from error
     finally:
         pysam.set_verbosity(verbosity)
-    return str(file.header), _bcf_records(path, file)
+    header = str(file.header)
+    if not samples:
+        file.subset_samples([])
+    return header, _bcf_records(path, file)
 
 
 def is_bcf(path: Path) -> bool:
@@ -148,8 +150,8 @@ def _decode(line: bytes) -> str:
 def _bcf_records(path: Path, file: pysam.VariantFile) -> Iterator[Block]:
     first = 1
     lines: list[str] = []
+    size = 0
     with file:
-        file.subset_samples([])
         records = iter(file)
         while True:
             try:
@@ -158,8 +160,9 @@ def _bcf_records(path: Path, file: pysam.VariantFile) -> Iterator[Block]:
                 raise InputError(path, first + len(lines), f"the file is damaged: {error}", _COPY_AGAIN) from error
             if record is not None:
                 lines.append(str(record).rstrip("\n"))
-            if lines and (record is None or len(lines) == _BCF_LINES):
+                size += len(lines[-1])
+            if lines and (record is None or size >= BLOCK):
                 yield Block(first, lines, file.tell() >> 16)
-                first, lines = first + len(lines), []
+                first, lines, size = first + len(lines), [], 0
             if record is None:
                 return

@@ -1,7 +1,7 @@
-"""VCF and BCF: sites into variant, variant_record, rsid, and what their INFO says into the tables of the extractors.
+"""VCF and BCF: sites into variant, variant_record, rsid, what their INFO says into the tables of the extractors, genotypes into those of callset.py.
 
 Comes in: a file and what to check it against. Goes out: chunks of at most `CHUNK_ROWS` variants. Records with several
-ALTs become one variant each, with their INFO split; genotype columns are not looked at.
+ALTs become one variant each, with their INFO and genotypes split.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loaders import callset
+from loaders.callset import Callset
 from loaders.clinvar import ClinVar
 from loaders.consequences import Consequences
 from loaders.extract import Extractor
@@ -47,14 +49,14 @@ SCHEMA = {
         ]
     ),
     "rsid": pa.schema([("rsid", pa.int64()), ("variant_key", pa.int64())]),
-    "frequency_population": pa.schema([("ordinal", pa.int16()), ("population", pa.string())]),
 }
-"""Columns without load_id and `_row`; those of the other tables stand with their extractors."""
+"""Columns without load_id and `_row`; those of the other tables stand with what makes their rows."""
 
-TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
+TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *callset.TABLES, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
 
 CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))  # tests make it small
 CHUNK_BYTES = 8 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
+_CHUNK_TEXT = 32 << 20  # of lines with genotypes; the rows take less, and are written while the next are read
 _CHUNK_FREQUENCIES = 2_000_000
 
 NOT_FINITE = "QUAL that is no finite number, left out"
@@ -70,16 +72,17 @@ def read(
     *,
     after: int = 0,
     frequencies: Frequencies | None = None,
-    populations: bool = False,
+    genotypes: Callset | None = None,
+    first: bool = False,
 ) -> Generator[Chunk, None, None]:
     """The chunks of a file, in file order, from the line after line `after`.
 
     `header` is the file's own, or with the keys of the other files of the load added; `frequencies` reads those
-    of all files of the load, else of this one alone. With `populations`, and at the beginning of the file, the first chunk
-    names their populations. Raises InputError.
+    of all files of the load, else of this one alone; `genotypes` collects those of the samples, else they are not looked at. The
+    first chunk of the first file names samples and populations. Raises InputError.
     """
-    batch = _Batch(header, normalizer, frequencies or Frequencies.for_header(header), populations and not after)
-    _, blocks = open_vcf(path)
+    batch = _Batch(header, normalizer, frequencies or Frequencies.for_header(header), genotypes, first and not after)
+    _, blocks = open_vcf(path, samples=genotypes is not None)
     for block in blocks:
         done = max(0, after + 1 - block.first)
         if done < len(block.lines):
@@ -91,10 +94,17 @@ def read(
 class _Batch:
     """Rows of the tables, collected record by record."""
 
-    def __init__(self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies | None, populations: bool) -> None:
+    def __init__(
+        self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies | None, genotypes: Callset | None, first: bool
+    ) -> None:
         self._normalizer = normalizer
         self._frequencies = frequencies
-        self._populations = populations and self._frequencies is not None
+        self._genotypes = genotypes
+        self._once: dict[str, pa.RecordBatch] = {}
+        if first and frequencies:
+            self._once["frequency_population"] = frequencies.places()
+        if first and genotypes:
+            self._once["callset_sample"] = genotypes.members()
         self._end = header.text.count("\n")
         self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]
         self._info = InfoReader(header)
@@ -102,15 +112,14 @@ class _Batch:
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
         self._warnings: Counter[str] = Counter()
         self._all_warnings = [normalizer.warnings, self._info.warnings, *(e.warnings for e in self._extractors)]
-        if self._frequencies:
-            self._all_warnings.append(self._frequencies.warnings)
+        self._all_warnings += [part.warnings for part in (frequencies, genotypes) if part]
         self._most = CHUNK_ROWS
         if self._frequencies:
             self._most = max(1, min(CHUNK_ROWS, _CHUNK_FREQUENCIES // len(self._frequencies.populations)))
         self._clear()
 
     def _clear(self) -> None:
-        self._records = self._bytes = 0
+        self._records = self._bytes = self._text = 0
         self._rejects: list[Reject] = []
         self._skipped: Counter[str] = Counter()
         self._infos: list[str] = []
@@ -120,24 +129,32 @@ class _Batch:
     @property
     def pending(self) -> bool:
         """True where there is something to take."""
-        return bool(self._records or self._populations)
+        return bool(self._records or self._once)
 
     def read(self, block: Block) -> Iterator[Chunk]:
         """Adds the records of a block; gives a chunk whenever one is full."""
-        for number, line in enumerate(block.lines, block.first):
-            self._end = number
+        records = [line.split("\t", 9) for line in block.lines] if self._genotypes else []
+        if self._genotypes:
+            self._genotypes.read(records)
+        for place, line in enumerate(block.lines):
+            self._end = number = block.first + place
             if not line:
                 continue
-            columns = line.split("\t", 8)
+            columns = records[place] if records else line.split("\t", 8)
             try:
-                self._add(number, columns)
+                self._add(number, place, columns)
             except Rejected as why:
                 self._reject(number, why, columns)
             self._records += 1
             if len(self._variants) >= self._most or self._bytes >= CHUNK_BYTES:
                 yield self.take(block.position)
+        if self._genotypes:
+            self._genotypes.flush()
+            self._text += sum(map(len, block.lines))
+            if self._text >= _CHUNK_TEXT:
+                yield self.take(block.position)
 
-    def _add(self, line: int, columns: list[str]) -> None:
+    def _add(self, line: int, place: int, columns: list[str]) -> None:
         if len(columns) < 8:
             raise Rejected(BAD_COLUMNS, f"{len(columns)} of at least 8")
         chrom_text, pos_text, id_text, ref_text, alt_text, qual, filter_text, info = columns[:8]
@@ -157,6 +174,8 @@ class _Batch:
                 self._reject(line, why, columns)
                 continue
             if number is None:
+                if self._genotypes:
+                    self._genotypes.check(place)
                 number = len(self._infos)
                 self._infos.append(info)
                 self._bytes += len(info)
@@ -167,6 +186,8 @@ class _Batch:
                 record = record or Record(line, chrom_text, pos, id_text, ref_text, alts, qual, filter_text, info)
                 for extractor in self._extractors:
                     extractor.add(len(self._variants), record, allele, variant)
+            if self._genotypes:
+                self._genotypes.add(place, allele)
             self._variants.append(variant)
             self._observed.append((id_text, qual, filter_text, locus, allele, line, number, len(alts)))
 
@@ -175,12 +196,8 @@ class _Batch:
 
     def take(self, position: int) -> Chunk:
         """The chunk of what was added since the last call; `position` is how far in the file that is."""
-        tables = self._tables() if self._variants else {}
-        if self._frequencies and self._populations:
-            self._populations = False
-            names = self._frequencies.populations
-            columns = [pa.array(range(1, len(names) + 1), pa.int16()), pa.array(names, pa.string())]
-            tables["frequency_population"] = pa.record_batch(columns, schema=SCHEMA["frequency_population"])
+        tables = (self._tables() if self._variants else {}) | self._once
+        self._once = {}
         warnings, self._warnings = self._warnings, Counter()
         for counted in self._all_warnings:
             warnings += counted
@@ -204,6 +221,8 @@ class _Batch:
             "rsid": _rows("rsid", [rsid, key[carrier]], carrier),
         }
         extracted = {table: rows for e in self._extractors for table, rows in e.take().items()}
+        if self._genotypes:
+            extracted |= self._genotypes.take()
         if self._frequencies:
             extracted["population_frequency"] = self._frequencies.read(info)
         for table, rows in extracted.items():

@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 
 from loaders.assembly_check import check_assembly
+from loaders.callset import Callset, samples_of
+from loaders.counts import Populations
 from loaders.errors import InputError
 from loaders.frequencies import Frequencies
 from loaders.header import VcfHeader, open_vcf
@@ -19,6 +21,7 @@ from store.assembly import assembly as assembly_of
 from store.copy import Chunk
 from store.genome import Genome, genome, register_reference
 from store.reference import Reference
+from store.sample import cohort_of, known
 
 
 def vcf_job(
@@ -29,6 +32,8 @@ def vcf_job(
     dataset: str | None = None,
     version: str | None = None,
     assembly: str | None = None,
+    cohort: str | None = None,
+    keep_format: bool = False,
     sites_only: bool = False,
     hold: bool = False,
     unnormalized: bool = False,
@@ -36,38 +41,61 @@ def vcf_job(
 ) -> tuple[Job, Read]:
     """The job and the reader of a load of VCF files; the options are those of `vkg load vcf`.
 
-    Registers `reference` with a store that has none. Raises InputError and StoreError for what must not be loaded.
+    Genotypes are loaded where the files have samples, unless `sites_only`. Registers `reference` with a store that has none.
+    Raises InputError and StoreError for what must not be loaded.
     """
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
     fasta = open_reference(store, reference)
+    dataset = dataset or dataset_name(files[0])
     headers: list[VcfHeader] = []
     for path in files:
         header, blocks = open_vcf(path)
         check_assembly(conn, path, header, blocks, store=store.assembly, given=given, reference=fasta)
         headers.append(header)
+    samples = () if sites_only else samples_of(files, [header.samples for header in headers])
     if fasta and store.reference_path is None:
         register_reference(conn, fasta.path, fasta.contigs)
-    if any(header.samples for header in headers) and not sites_only:
-        say("genotypes are not loaded by this version: sites only")
+    options = {"reference": fasta.digest if fasta else None, "unnormalized": unnormalized}
+    populations = genotypes = None
+    if samples:
+        cohort = cohort or cohort_of(conn, dataset, samples)
+        populations = Populations(samples, known(conn, cohort))
+        options |= {"cohort": cohort, "keep_format": keep_format, "populations": populations.digest}
+    elif any(header.samples for header in headers):
+        options["sites_only"] = True
     normalizer = Normalizer(store.assembly, fasta, unnormalized)
     merged = [header.with_keys_of(headers) for header in headers]
-    frequencies = Frequencies.for_headers(headers)
+    frequencies = Frequencies.for_headers(headers, populations)
+    if cohort and populations and frequencies:
+        genotypes = Callset(samples, frequencies.count, keep_format=keep_format)
+        _say_who_is_counted(populations, len(samples), cohort)
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
-        return read(files[ordinal], merged[ordinal], normalizer, after=after, frequencies=frequencies, populations=ordinal == 0)
+        first = ordinal == 0
+        return read(files[ordinal], merged[ordinal], normalizer, after=after, frequencies=frequencies, genotypes=genotypes, first=first)
 
     job = Job(
         kind="variants",
-        files=[source_file(path, header.text) for path, header in zip(files, headers, strict=True)],
-        dataset=dataset or dataset_name(files[0]),
+        files=[source_file(path, header.public_text) for path, header in zip(files, headers, strict=True)],
+        dataset=dataset,
         version=version,
-        options={"reference": fasta.digest if fasta else None, "unnormalized": unnormalized},
+        options=options,
         hold=hold,
         normalized=not unnormalized,
         strict=strict,
     )
     return job, chunks
+
+
+def _say_who_is_counted(populations: Populations, samples: int, cohort: str) -> None:
+    if populations.known == 0:
+        say(
+            f"no population is known of the samples of cohort {cohort}: only the overall frequency is written; "
+            f"`vkg load samples FILE --cohort {cohort}` first gives the others"
+        )
+    elif populations.known < samples:
+        say(f"of {samples - populations.known:,} of {samples:,} samples no population is known: they count for the overall frequency only")
 
 
 def open_reference(store: Genome, given: Path | None) -> Reference | None:

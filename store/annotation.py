@@ -100,9 +100,12 @@ FREQUENCY = Read(
         "allele_count": "t.ac[p.ordinal]",
         "allele_number": "t.an[p.ordinal]",
         "frequency": "t.af[p.ordinal]",
-        "homozygotes": "t.hom[p.ordinal]",
+        # Of counted populations, arrays that would be all zero are left out.
+        "homozygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hom[p.ordinal], 0) ELSE t.hom[p.ordinal] END",
+        "hemizygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hemi[p.ordinal], 0) ELSE t.hemi[p.ordinal] END",
+        "counted": "p.counted",
     },
     by=_BY_VARIANT,
-    orders={"load": Order(("t.load_id", "p.ordinal"))},
+    orders={"load": Order(("t.load_id", "p.ordinal")), "newest": Order(("t.load_id", "p.ordinal"), descending=True)},
     where={"population": "p.population = ANY(:value)", "dataset": _DATASET},
 )

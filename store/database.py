@@ -1,6 +1,6 @@
 """Connections to the store's PostgreSQL: psycopg for the write way and for commands, an asyncpg pool for the read way.
 
-What comes in is a URL (VKG_DATABASE_URL, else the embedded server's); what goes out are connections and, when
+What comes in is a URL (VKG_DATABASE_URL or the file VKG_DATABASE_URL_FILE, else the embedded server's); what goes out are connections and, when
 something is wrong, StoreErrors that say what to do and never show a password. Both drivers get libpq's reading of the
 URL, so one URL means one thing.
 """
@@ -11,7 +11,9 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
@@ -24,6 +26,7 @@ from store import embedded
 from store.errors import NotInitialised, ServerError, StoreError
 
 OPEN_ROLE = "vkg_open"  # may read everything but individual-level data
+INDIVIDUAL_ROLE = "vkg_individual"  # may read that too, of the loads in vkg.loads
 OLDEST_SERVER = 16
 OLDEST_PGVECTOR = (0, 8)
 
@@ -31,8 +34,23 @@ log = logging.getLogger(__name__)
 
 
 def database_url() -> str:
-    """Return VKG_DATABASE_URL, else the URL of the embedded server, which is started if need be. Raises ServerError."""
-    return os.environ.get("VKG_DATABASE_URL") or embedded.start()
+    """Return VKG_DATABASE_URL, else what is in the file VKG_DATABASE_URL_FILE, else the URL of the embedded server, which is started if
+    need be. Raises ServerError."""
+    if not _chosen():
+        return embedded.start()
+    if url := os.environ.get("VKG_DATABASE_URL"):
+        return url
+    file = Path(os.environ["VKG_DATABASE_URL_FILE"])
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"The database URL cannot be read from {file}: {getattr(error, 'strerror', 'it is not text')}."
+        raise ServerError(what, "Correct VKG_DATABASE_URL_FILE, or let the user that runs this read the file.") from None
+
+
+def _chosen() -> bool:
+    """Whether the environment names a server, so that the embedded one is not asked."""
+    return bool(os.environ.get("VKG_DATABASE_URL") or os.environ.get("VKG_DATABASE_URL_FILE"))
 
 
 def connect(url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
@@ -47,10 +65,46 @@ def connect(url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
         _refuse(error, parameters)
 
 
-async def open_pool(url: str | None = None, *, size: int, timeout_ms: int) -> asyncpg.Pool:
-    """Open the read way's pool of `size` connections, read-only, each statement limited to `timeout_ms` milliseconds.
+@dataclass(frozen=True)
+class Pools:
+    """The read way's connections: `open` for what anybody may see, `individual` for what is known of single persons."""
 
-    They run as the role vkg_open where it exists and may be assumed. No statement may leave state in a session,
+    open: asyncpg.Pool
+    individual: asyncpg.Pool
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Runs a statement on open data. Raises StoreError."""
+        with wrap_errors():
+            return await self.open.fetch(sql, *values)
+
+    async def fetch_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Runs a statement that sees, of the tables of individual-level data, the rows of these loads only. Raises StoreError."""
+        with wrap_errors():
+            async with self.individual.acquire() as connection, connection.transaction():
+                await connection.fetch("SELECT set_config('vkg.loads', $1, true)", "{" + ",".join(map(str, loads)) + "}")
+                return await connection.fetch(sql, *values)
+
+    async def close(self) -> None:
+        """Waits for what runs, and closes the connections."""
+        await self.open.close()
+        await self.individual.close()
+
+
+async def open_pools(url: str | None = None, *, size: int, timeout_ms: int) -> Pools:
+    """Open both pools of the read way, of `size` connections each, as `open_pool` does."""
+    url = url or database_url()
+    pool = await open_pool(url, size=size, timeout_ms=timeout_ms)
+    try:
+        return Pools(pool, await open_pool(url, size=size, timeout_ms=timeout_ms, role=INDIVIDUAL_ROLE))
+    except BaseException:
+        pool.terminate()
+        raise
+
+
+async def open_pool(url: str | None = None, *, size: int, timeout_ms: int, role: str = OPEN_ROLE) -> asyncpg.Pool:
+    """Open a pool of `size` connections, read-only, each statement limited to `timeout_ms` milliseconds.
+
+    They run as a role, by default vkg_open, where it exists and may be assumed. No statement may leave state in a session,
     because none is reset. Columns of type json and jsonb arrive as orjson.Fragment, whose text goes into an answer as
     it is: parsing it would cost time and the numbers' own digits. Raises ServerError.
     """
@@ -62,8 +116,8 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int) -> as
         "plan_cache_mode": "force_generic_plan",  # plans that follow the parameters flip, at a hundred times the cost
         "jit": "off",
     }
-    if await _may_assume(OPEN_ROLE, parameters):
-        settings["role"] = OPEN_ROLE
+    if await _may_assume(role, parameters):
+        settings["role"] = role
     with wrap_errors():
         return await asyncpg.create_pool(
             _asyncpg_url(parameters),
@@ -294,7 +348,7 @@ def _store_error(error: psycopg.Error | asyncpg.PostgresError) -> StoreError:
 
 
 def _connection_lost(error: Exception) -> StoreError:
-    if not os.environ.get("VKG_DATABASE_URL") and embedded.ran_out_of_disk():
+    if not _chosen() and embedded.ran_out_of_disk():
         kind, what, remedy = _STATES["53100"]
         return kind(f"{what}, so it stopped", remedy)
     kind, what, remedy = _STATES["08"]

@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 from psycopg.types.json import Jsonb
 
+from . import sample
 from .assembly import NAMES
 from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated, scored
 from .errors import StoreError
@@ -49,7 +50,7 @@ class Load:
     """A load being written. Use `begin`; then `write` chunks, `file_done` after each file, `finish` or `abort`.
 
     `progress` is where a load that was cut off goes on, by the ordinal of the file. `counts` are records, rejects and
-    rows by table; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
+    rows by table; `cohort` is the one of the samples that it names, from its options; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
     """
 
     conn: psycopg.Connection
@@ -57,6 +58,7 @@ class Load:
     dataset: str
     version: str
     hold: bool
+    cohort: str | None = None
     progress: dict[int, Written] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -73,11 +75,15 @@ class Load:
         """
         with self.conn.transaction():
             tables, rejects = dict(chunk.tables), list(chunk.rejects)
-            if "variant" in tables:
+            named = [table for table in sample.TABLES if table in tables]
+            if "variant" in tables or named:
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (IDENTITY_LOCK,))
+            if "variant" in tables:
                 self.counts["variant"] += self._identify(tables, rejects)
             elif "variant_score" in tables:
                 tables["variant_score"] = self._first_scores(tables["variant_score"], rejects)
+            for table in named:
+                tables[table] = sample.number_samples(self.conn, self.cohort or self.dataset, tables[table])
             for table, rows in tables.items():
                 self.counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
             rejects.sort(key=lambda reject: reject.line)
@@ -161,8 +167,9 @@ class Load:
     def finish(self) -> int | None:
         """Completes the load and, unless it is held, publishes it. Returns the new release's number."""
         # The planner has to know the new rows before anybody asks for them, and index-only scans need the visibility map.
-        for table in ("variant", *OBSERVATIONS):
-            if self.counts[table]:
+        written = {table for table, rows in self.counts.items() if rows}
+        for table in ("variant", "sample", *OBSERVATIONS):
+            if table in written or (table == "sample" and written.intersection(sample.TABLES)):
                 self.conn.execute(f"VACUUM (ANALYZE) {table}")
         with self.conn.transaction():
             if not self.hold:
@@ -220,7 +227,7 @@ def begin(
         ):
             if state == "loaded":
                 return AlreadyLoaded(load_id, name, old_version, load_id in current(conn).loads)
-            return _resume(conn, load_id, name, old_version, hold)
+            return _resume(conn, load_id, name, old_version, hold, options.get("cohort"))
         row = conn.execute("SELECT dataset_id, kind FROM dataset WHERE name = %s", (dataset,)).fetchone()
         if row and row[1] != kind:
             raise StoreError(f"dataset {dataset!r} holds {row[1]}, not {kind}", "Choose another name with --dataset.")
@@ -245,7 +252,7 @@ def begin(
                 (load_id, ordinal, f.path, f.sha256, f.bytes, f.header),
             )
         lock_load(conn, load_id, f"{dataset} {chosen}")
-    return Load(conn, load_id, dataset, chosen, hold)
+    return Load(conn, load_id, dataset, chosen, hold, options.get("cohort"))
 
 
 def _next_version(taken: set[str]) -> str:
@@ -253,10 +260,10 @@ def _next_version(taken: set[str]) -> str:
     return next(v for n in range(1, len(taken) + 2) if (v := today if n == 1 else f"{today}.{n}") not in taken)
 
 
-def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool) -> Load:
+def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool, cohort: str | None) -> Load:
     lock_load(conn, load_id, f"{dataset} {version}")
     conn.execute("UPDATE load SET hold = %s WHERE load_id = %s", (hold, load_id))
-    load = Load(conn, load_id, dataset, version, hold)
+    load = Load(conn, load_id, dataset, version, hold, cohort)
     for ordinal, resume, done in conn.execute(
         "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)
     ):

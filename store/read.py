@@ -75,7 +75,8 @@ class Read:
 
 Mode = Literal["all", "page", "count"]
 Filter = tuple[str, Any]
-"""('and' | 'or', (filters)), ('not', filter), or (name in Read.where, {parameter: value})."""
+"""('and' | 'or', (filters)), ('not', filter), (name in Read.where, {parameter: value}), or ('with', (name, {parameter: value}, filter))
+for a condition whose text has the place {filter} for another one."""
 
 EVERYTHING: Filter = ("and", ())
 
@@ -100,6 +101,9 @@ def leaves(f: Filter) -> Iterator[str]:
             yield from leaves(part)
     elif f[0] == "not":
         yield from leaves(f[1])
+    elif f[0] == "with":
+        yield f[1][0]
+        yield from leaves(f[1][2])
     else:
         yield f[0]
 
@@ -163,6 +167,10 @@ def _shape(f: Filter) -> tuple[Any, list[Mapping[str, Any]]]:
     if f[0] in ("and", "or"):
         parts = sorted(map(_shape, f[1]), key=lambda part: repr(part[0]))
         return (f[0], tuple(shape for shape, _ in parts)), [leaf for _, values in parts for leaf in values]
+    if f[0] == "with":
+        name, parameters, inner = f[1]
+        shape, values = _shape(inner)
+        return ("with", (name, tuple(sorted(parameters)), shape)), [parameters, *values]
     return (f[0], tuple(sorted(f[1]))), [f[1]]
 
 
@@ -179,6 +187,10 @@ def _condition(shape: Any, read: Read, leaf: Iterator[int], driver: str | None =
             texts.append(text)
         return "(" + (f" {kind.upper()} ".join(texts) or str(kind == "and").lower()) + ")", driven
     number = next(leaf)
+    if kind == "with":
+        name, parameters, inner = rest
+        text = _numbered(read.where[name], parameters, number)
+        return f"({text.replace('{filter}', _condition(inner, read, leaf)[0])})", None
     if kind == driver:
         return "true", number
     return f"({_numbered(read.where[kind], rest, number)})", None
@@ -210,8 +222,9 @@ def _statement(
     condition, driven = _condition(shape, read, iter(range(1_000_000)), driver)
     if driver is not None and by.range and driven is not None:
         parameters = next(part[1] for part in shape[1] if part[0] == driver) if shape[0] == "and" else shape[1]
-        text = _numbered(read.drivers[driver], parameters, driven)
-        source = text.replace("{lo}", by.range[0]).replace("{hi}", by.range[1]).replace("{direction}", direction)
+        source = _numbered(read.drivers[driver], parameters, driven)
+    if by.range:
+        source = source.replace("{lo}", by.range[0]).replace("{hi}", by.range[1]).replace("{direction}", direction)
     terms = [by.each if per_parent else by.where, read.visible, condition]
     if by.range:
         terms.append(f"{read.genome} >= {by.range[0]} AND {read.genome} < {by.range[1]}")

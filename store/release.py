@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from .errors import StoreError
+from .sample import remove_samples
 
 OBSERVATIONS = (
     "variant_record",
@@ -26,6 +27,11 @@ OBSERVATIONS = (
     "score",
     "gene",
     "transcript",
+    "callset_sample",
+    "sample_info",
+    "population",
+    "genotype",
+    "genotype_format",
 )
 """Every table whose rows carry a load_id, the ledger's own aside."""
 
@@ -203,6 +209,7 @@ def _delete_rows(conn: psycopg.Connection, load_id: int) -> None:
         AND NOT EXISTS (SELECT FROM variant_record o WHERE o.variant_key = r.variant_key AND o.load_id <> r.load_id)""",
         (load_id,),
     )
+    remove_samples(conn, load_id)
     for table in OBSERVATIONS:
         conn.execute(f"DELETE FROM {table} WHERE load_id = %s", (load_id,))
 

@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["VKG_HOME"] = str(folder / "home")
     os.environ["VKG_EMBEDDED_MEMORY"] = "256MB"
     os.environ.pop("VKG_DATABASE_URL", None)
+    os.environ.pop("VKG_DATABASE_URL_FILE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -42,6 +42,7 @@ async def test_the_first_query_has_the_answer_that_the_readme_shows(store_url: s
     assert first.json() == shown
     gene = second.json()["data"]["gene"]
     assert gene["symbol"] == "SIRPA"
+    assert second.json()["data"]["sample"]["variants"]["edges"][0]["gt"] == "1|1"
     assert len(gene["variants"]["nodes"]) == min(3, gene["variants"]["totalCount"]) > 0
 
 
@@ -49,7 +50,7 @@ def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
     assert _vkg(store_url, "demo", "--no-serve").returncode == 0
     again = _vkg(store_url, "demo", "--no-serve")
     assert again.returncode == 0
-    assert again.stdout.count("is loaded already") == 2
+    assert again.stdout.count("is loaded already") == 3
 
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
@@ -59,6 +60,7 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
         "init",
         "serve",
         "load vcf",
+        "load samples",
         "load genes",
         "load scores",
         "query variants",

@@ -33,8 +33,8 @@ GROUP BY gene_id ORDER BY min(length(symbol)), min(upper(symbol)), gene_id LIMIT
 
 -- name: store_counts
 -- What the visible loads hold, from the ledger. $1 loads.
-SELECT coalesce(sum((counts ->> 'variant_record')::bigint), 0) AS records, coalesce(sum((counts ->> 'gene')::bigint), 0) AS genes,
-coalesce(sum((counts ->> 'transcript')::bigint), 0) AS transcripts, coalesce(sum((counts ->> 'transcript_consequence')::bigint), 0) AS consequences,
+SELECT coalesce(sum((counts ->> 'variant_record')::bigint), 0) AS records, coalesce(sum((counts ->> 'callset_sample')::bigint), 0) AS samples,
+coalesce(sum((counts ->> 'gene')::bigint), 0) AS genes, coalesce(sum((counts ->> 'transcript')::bigint), 0) AS transcripts, coalesce(sum((counts ->> 'transcript_consequence')::bigint), 0) AS consequences,
 coalesce(sum((counts ->> 'clinical_significance')::bigint), 0) AS clinical, coalesce(sum((counts ->> 'variant_score')::bigint), 0) AS scores
 FROM load WHERE load_id = ANY($1::int[]);
 
@@ -50,3 +50,34 @@ SELECT DISTINCT name FROM score WHERE load_id = ANY($1::int[]) ORDER BY 1;
 -- name: population_names
 -- Names of the populations with frequencies in the visible loads. $1 loads.
 SELECT DISTINCT population FROM frequency_population WHERE load_id = ANY($1::int[]) ORDER BY 1;
+
+-- name: sample_populations
+-- Names of the populations that visible samples can be of. $1 loads.
+SELECT DISTINCT name FROM population WHERE load_id = ANY($1::int[]) ORDER BY 1;
+
+-- name: formats_kept
+-- Whether a visible callset keeps DP, GQ or AD. $1 loads.
+SELECT coalesce(bool_or((counts ->> 'genotype_format')::bigint > 0), false) AS kept FROM load WHERE load_id = ANY($1::int[]);
+
+-- name: samples_by_name
+-- Visible samples with these names. $1 names, $2 loads. Individual-level.
+SELECT s.sample_id, s.cohort, s.name FROM sample s WHERE s.name = ANY($1::text[])
+AND (EXISTS (SELECT FROM callset_sample c WHERE c.sample_id = s.sample_id AND c.load_id = ANY($2::int[]) OFFSET 0)
+OR EXISTS (SELECT FROM sample_info i WHERE i.sample_id = s.sample_id AND i.load_id = ANY($2::int[]) OFFSET 0)) ORDER BY s.cohort, s.name;
+
+-- name: search_samples
+-- Visible samples whose name begins with the typed letters. $1 and $2 bounds of the name in upper case, $3 loads, $4 limit. Individual-level.
+SELECT s.sample_id FROM sample s WHERE s.folded ~>=~ $1 AND s.folded ~<~ $2
+AND (EXISTS (SELECT FROM callset_sample c WHERE c.sample_id = s.sample_id AND c.load_id = ANY($3::int[]) OFFSET 0)
+OR EXISTS (SELECT FROM sample_info i WHERE i.sample_id = s.sample_id AND i.load_id = ANY($3::int[]) OFFSET 0))
+ORDER BY length(s.name), s.name, s.cohort LIMIT $4;
+
+-- name: callsets_with
+-- Visible callsets that have all of these samples. $1 samples, $2 loads. Individual-level.
+SELECT l.load_id, d.name AS dataset FROM load l JOIN dataset d USING (dataset_id) WHERE l.load_id = ANY($2::int[])
+AND (l.counts ->> 'callset_sample')::bigint > 0
+AND (SELECT count(*) FROM callset_sample c WHERE c.load_id = l.load_id AND c.sample_id = ANY($1::int[])) = cardinality($1::int[]) ORDER BY 1;
+
+-- name: samples_of_callset
+-- The samples of a callset in the order of its genotypes. $1 load. Individual-level.
+SELECT c.ordinal, c.sample_id, s.name FROM callset_sample c JOIN sample s USING (sample_id) WHERE c.load_id = $1 ORDER BY c.ordinal;

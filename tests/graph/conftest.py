@@ -1,7 +1,7 @@
-"""What the tests of the graph share: two stores filled by the project's own loaders, served over HTTP.
+"""What the tests of the graph share: three stores filled by the project's own loaders, served over HTTP.
 
-`demo` holds the demo data, `annotated` the files of tests/data/graph. Both are shared and only read; a test that loads
-or unloads takes a copy (`own_demo`, `own_annotated`) and serves that.
+`demo` holds the demo data, `annotated` and `family` the files of tests/data/graph. They are shared and only read; a test that loads
+or unloads takes a copy (`own_demo`, `own_annotated`, `own_family`), or an empty one (`own_store`), and serves that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from store.assembly import GRCH37
 from store.genome import initialise, register_reference
 from store.reference import Reference
 from tests.graph.api import Api
-from tests.graph.loading import load_genes, load_scores, load_vcf
+from tests.graph.loading import load_genes, load_samples, load_scores, load_vcf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "demo"
@@ -97,7 +97,8 @@ def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
     """Name of a database with the demo data, as `vkg demo` loads them; nothing may stay connected to it."""
     with clone("vkg_template") as url:
         _initialise(url)
-        load_vcf(url, demo_vcf, dataset="kg300", version="2018-11", assembly="GRCh37", sites_only=True)
+        load_samples(url, DEMO / "samples.panel", dataset="panel", version="20130502", cohort="1000G")
+        load_vcf(url, demo_vcf, dataset="kg300", version="phase3", cohort="1000G", assembly="GRCh37")
         load_genes(url, DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
         yield _name(url)
 
@@ -116,6 +117,32 @@ def annotated_template(clone: Clone) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def family_template(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database with the families of tests/data/graph, twice: as they are (cohort narrow), and among three hundred people without
+    any ALT (cohort wide), where rare variants are stored as lists; nothing may stay connected to it."""
+    with clone("vkg_template") as url:
+        _initialise(url)
+        load_genes(url, DATA / "family.gtf", dataset="genes", version="1", assembly="GRCh37")
+        files = {"narrow": DATA / "family.vcf", "wide": widened(DATA / "family.vcf", tmp_path_factory.mktemp("family") / "wide.vcf")}
+        for cohort, vcf in files.items():
+            load_samples(url, DATA / "family.ped", dataset=f"{cohort}_ped", version="1", cohort=cohort)
+            load_vcf(url, vcf, dataset=cohort, version="1", cohort=cohort, keep_format=True)
+        yield _name(url)
+
+
+def widened(path: Path, to: Path) -> Path:
+    """Writes a VCF with three hundred more samples, R0 to R299, who have no ALT."""
+    lines = path.read_text().splitlines()
+    more = {"MT": "0:20:50:20:.", "Y": "0:20:50:20:."}
+    names = "\t".join(f"R{n}" for n in range(300))
+    with to.open("w") as out:
+        for line in lines:
+            cells = "\t".join([more.get(line.split("\t")[0], "0/0:20:50:20:.")] * 300)
+            out.write(f"{line}\n" if line.startswith("##") else f"{line}\t{names if line.startswith('#') else cells}\n")
+    return to
+
+
+@pytest.fixture(scope="session")
 def demo_url(clone: Clone, demo_template: str) -> Iterator[str]:
     """URL of the demo store that all tests of a process read."""
     with clone(demo_template) as url:
@@ -126,6 +153,21 @@ def demo_url(clone: Clone, demo_template: str) -> Iterator[str]:
 def annotated_url(clone: Clone, annotated_template: str) -> Iterator[str]:
     """URL of the annotated store that all tests of a process read."""
     with clone(annotated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def family_url(clone: Clone, family_template: str) -> Iterator[str]:
+    """URL of the store of families that all tests of a process read."""
+    with clone(family_template) as url:
+        yield url
+
+
+@pytest.fixture
+def own_store(clone: Clone) -> Iterator[str]:
+    """URL of a store of this test's own with nothing loaded."""
+    with clone("vkg_template") as url:
+        _initialise(url)
         yield url
 
 
@@ -140,6 +182,13 @@ def own_demo(clone: Clone, demo_template: str) -> Iterator[str]:
 def own_annotated(clone: Clone, annotated_template: str) -> Iterator[str]:
     """URL of an annotated store of this test's own."""
     with clone(annotated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def own_family(clone: Clone, family_template: str) -> Iterator[str]:
+    """URL of a store of families of this test's own."""
+    with clone(family_template) as url:
         yield url
 
 
@@ -159,6 +208,13 @@ def demo(demo_url: str) -> Iterator[Api]:
 def annotated(annotated_url: str) -> Iterator[Api]:
     """The application over the files of tests/data/graph."""
     with Api(settings(annotated_url)) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def family(family_url: str) -> Iterator[Api]:
+    """The application over the families."""
+    with Api(settings(family_url)) as api:
         yield api
 
 

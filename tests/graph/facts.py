@@ -57,7 +57,7 @@ def read_facts(url: str) -> list[Facts]:
         names = conn.execute("SELECT load_id, ordinal, population FROM frequency_population")
         populations = {(load, n): name for load, n, name in names}
         for key, load, af in conn.execute("SELECT variant_key, load_id, af FROM population_frequency"):
-            facts[key].frequencies += [(datasets[load], populations[load, n], value) for n, value in enumerate(af, 1)]
+            facts[key].frequencies += [(datasets[load], populations[load, n], value) for n, value in enumerate(af or (), 1)]
     return list(facts.values())
 
 

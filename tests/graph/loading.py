@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import psycopg
 
 from loaders.annotation_job import genes_job, scores_job
 from loaders.run import Outcome, ingest
+from loaders.samples_job import samples_job
 from loaders.vcf_job import vcf_job
 
 HEADER = """##fileformat=VCFv4.2
@@ -17,19 +18,24 @@ HEADER = """##fileformat=VCFv4.2
 ##INFO=<ID=AF,Number=A,Type=Float,Description="Allele frequency">
 ##INFO=<ID=AN,Number=1,Type=Integer,Description="Alleles called">
 ##INFO=<ID=DP,Number=1,Type=Float,Description="Depth">
-#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
 """
 
 
-def write_vcf(path: Path, *rows: str) -> Path:
-    """Writes a GRCh37 VCF of rows such as "20 1000226 rs1 A T 30 PASS DP=7"."""
-    path.write_text(HEADER + "".join("\t".join(row.split(" ")) + "\n" for row in rows))
+def write_vcf(path: Path, *rows: str, samples: Sequence[str] = ()) -> Path:
+    """Writes a GRCh37 VCF of rows such as "20 1000226 rs1 A T 30 PASS DP=7", and for two samples "GT 0/1 1|1" behind that."""
+    columns = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", *(("FORMAT", *samples) if samples else ()))
+    path.write_text(HEADER + "".join("\t".join(row) + "\n" for row in (columns, *(row.split(" ") for row in rows))))
     return path
 
 
 def load_vcf(url: str, *paths: Path, **options: Any) -> int:
     """Loads VCF files as one load, as `vkg load vcf` does. Returns its load_id."""
     return _load(url, vcf_job, paths, options)
+
+
+def load_samples(url: str, path: Path, **options: Any) -> int:
+    """Loads a panel or a pedigree, as `vkg load samples` does. Returns its load_id."""
+    return _load(url, samples_job, path, options)
 
 
 def load_genes(url: str, path: Path, **options: Any) -> int:

@@ -25,10 +25,10 @@ _MOMENT = re.compile(r'("(?:loadedAt|createdAt)": )"\d{4}-\d\d-\d\dT[^"]+\+00:00
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_a_saved_operation_gives_its_saved_answer(path: Path, demo: Api, annotated: Api) -> None:
+def test_a_saved_operation_gives_its_saved_answer(path: Path, demo: Api, annotated: Api, family: Api) -> None:
     query = path.read_text()
     first, second = query.splitlines()[:2]
-    api = {"demo": demo, "annotated": annotated}[first.removeprefix("# ").split(":")[0]]
+    api = {"demo": demo, "annotated": annotated, "family": family}[first.removeprefix("# ").split(":")[0]]
     answer = api.ask(query, json.loads(second.removeprefix("# ")) if second.startswith("# {") else None)
     del answer["extensions"]
     answer.get("errors", []).sort(key=lambda error: error["path"])  # fields of one level fail in any order

@@ -19,6 +19,40 @@ def test_a_thousand_parents_take_as_many_statements_as_one(demo: Api, links: str
     assert len(demo.data(query, {"first": 1000})["variants"]["nodes"]) == 1000
 
 
+OF_VARIANTS = """carriers(first: 2) { edges { gt callset { name samples(first: 1) { nodes { name } } } node { name population { name superPopulation { name } } } } }
+    genotype(sample: "HG00096") { gt sample { name } callset { name } } frequency(population: "FIN") { frequency }"""
+OF_SAMPLES = """population { name load { dataset } } callsets { name load { dataset } } father { name } mother { name } parents { name } children { nodes { name } }
+    variants(region: "20:1890000-1900000", first: 2, zygosity: [HET], family: { absentIn: ["HG01501"] }) { edges { gt callset { name } node { name records { line } } } }
+    genotypes(ids: ["rs4813331", "20-1897442-C-T"]) { gt variant { name } callset { name } }"""
+OF_POPULATIONS = "superPopulation { name } subPopulations { nodes { name } } samples(first: 2) { nodes { name callsets { name } } } load { dataset }"
+
+
+@pytest.mark.parametrize(
+    ("parents", "links", "most"),
+    [
+        ('variants(region: "20:1890000-2300000", first: $first)', OF_VARIANTS, 11),
+        ("samples(first: $first)", OF_SAMPLES, 15),
+        ("populations(first: $first)", OF_POPULATIONS, 6),
+    ],
+    ids=["variants", "samples", "populations"],
+)
+def test_people_take_as_many_statements_for_many_parents_as_for_one(demo: Api, parents: str, links: str, most: int) -> None:
+    query = f"query ($first: Int!) {{ {parents} {{ nodes {{ name {links} }} }} }}"
+    one, many = demo.cost(query, {"first": 1}), demo.cost(query, {"first": 300})
+    assert one["statements"] == many["statements"] == most
+
+
+def test_totals_of_carriers_and_of_carried_variants_take_one_statement_each(demo: Api) -> None:
+    for parents, page in (
+        ('variants(region: "20:1890000-2300000", first: $first)', 'carriers(first: 2, population: ["FIN"]) { nodes { name } %s }'),
+        ("samples(first: $first)", 'variants(first: 2, region: "20:1890000-1900000") { nodes { name } %s }'),
+    ):
+        query = f"query ($first: Int!) {{ {parents} {{ nodes {{ {page} }} }} }}"
+        for first in (1, 100):
+            without = demo.cost(query % "", {"first": first})["statements"]
+            assert demo.cost(query % "totalCount", {"first": first})["statements"] == without + 1
+
+
 def test_a_total_count_takes_one_statement_more_for_all_parents(demo: Api) -> None:
     query = "query ($first: Int!) { genes(first: $first) { nodes { variants(first: 2) { nodes { name } %s } } } }"
     for first in (1, 70):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from loaders.vcf_job import vcf_job
 from store.assembly import assembly
 from store.genome import initialise
 from store.load import AlreadyLoaded
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -75,3 +77,29 @@ def write_fasta(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+FORMATS = "".join(f'##FORMAT=<ID={key},Number=.,Type=String,Description="">\n' for key in ("GT", "DP", "GQ", "AD", "PS"))
+
+
+@pytest.fixture
+def write_cohort(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a GRCh37 VCF with samples: write_cohort("a b", "20 100 . A G . . . GT 0/1 0/0", ...)."""
+
+    def write(samples: str, *rows: str, name: str = "in.vcf") -> Path:
+        path = tmp_path / name
+        columns = COLUMNS.rstrip("\n") + (f"\tFORMAT\t{samples}" if samples else "")
+        lines = ["\t".join(row.split(" ")) for row in (columns, *rows)]
+        path.write_text(f"{VCF_HEADER}##contig=<ID=20>\n{FORMATS}" + "".join(f"{line}\n" for line in lines))
+        return path
+
+    return write
+
+
+ODDITIES = ROOT / "tests" / "data" / "genotypes" / "oddities.vcf"
+
+
+@pytest.fixture
+def oddities(tmp_path: Path) -> Path:
+    """A file of genotypes of all kinds, where rejects may lie beside it."""
+    return Path(shutil.copy(ODDITIES, tmp_path / "oddities.vcf"))

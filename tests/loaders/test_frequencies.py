@@ -78,14 +78,14 @@ def test_arrays_run_over_the_populations_and_columns_that_nobody_has_are_null() 
     found, made = rows("AF AC AN EUR_AF", "T AC=5;AN=2184;AF=0.0023;EUR_AF=0", "T AC=1;AN=10;EUR_AF=.")
     assert made.populations == ["ALL", "EUR"]
     assert found == [
-        {"ac": [5, None], "an": [2184, None], "af": [0.0023, 0.0], "hom": None, "_row": 0},
-        {"ac": [1, None], "an": [10, None], "af": [0.1, None], "hom": None, "_row": 1},
+        {"ac": [5, None], "an": [2184, None], "af": [0.0023, 0.0], "hom": None, "hemi": None, "_row": 0},
+        {"ac": [1, None], "an": [10, None], "af": [0.1, None], "hom": None, "hemi": None, "_row": 1},
     ]
 
 
 def test_a_frequency_of_nobody_is_unknown_and_not_zero() -> None:
     found, _ = rows("AF AC AN", "T AC=0;AN=0", "T AC=0;AN=0;AF=0", "T AC=3", "T AC=0;AN=4")
-    assert [row["af"] for row in found] == [[None], [None], [None], [0.0]]
+    assert [row["af"] for row in found] == [None, None, None, [0.0]]
 
 
 def test_each_alt_has_its_own_values_whatever_number_the_header_declares() -> None:
@@ -111,7 +111,7 @@ def test_values_of_number_r_begin_with_ref() -> None:
 
 def test_what_is_not_a_count_or_a_frequency_is_null_and_counted() -> None:
     found, made = rows("AF AC AN", "T AC=x;AN=2.5;AF=0.5", "T AF=1e-05;AC=1;AN=2", "T AF=nan;AC=1;AN=4", "T AF=1.5")
-    assert [(r["ac"], r["an"], r["af"]) for r in found] == [([None], [None], [0.5]), ([1], [2], [1e-05]), ([1], [4], [0.25])]
+    assert [(r["ac"], r["an"], r["af"]) for r in found] == [(None, None, [0.5]), ([1], [2], [1e-05]), ([1], [4], [0.25])]
     assert made.warnings == {"AC that is not a count": 1, "AN that is not a count": 1, "AF that is not a frequency": 2}
 
 

@@ -26,8 +26,10 @@ def everything_in_order(conn: psycopg.Connection[Any]) -> list[tuple]:
         ("variant", "variant_key, ref, alt"),
         ("variant_record", "variant_key, ids, qual, filter, info::text, allele, line"),
         ("rsid", "rsid, variant_key"),
-        ("population_frequency", "variant_key, ac, an, af"),
+        ("population_frequency", "variant_key, ac, an, af, hom, hemi"),
         ("frequency_population", "ordinal, population"),
+        ("callset_sample JOIN sample USING (sample_id)", "ordinal, name"),
+        ("genotype", "variant_key, phasing, alt, other, missing, haploid, phase, calls"),
     ):
         found += conn.execute(f"SELECT '{table}', {columns} FROM {table} ORDER BY 2, 3").fetchall()
     return found
@@ -35,13 +37,12 @@ def everything_in_order(conn: psycopg.Connection[Any]) -> list[tuple]:
 
 @pytest.mark.slow
 def test_a_killed_load_is_invisible_and_the_next_one_completes_it(
-    grch37: psycopg.Connection[Any], store_url: str, write_vcf: Any, load_vcf: Any
+    grch37: psycopg.Connection[Any], store_url: str, write_cohort: Any
 ) -> None:
     rng = random.Random(11)
-    path = write_vcf(
-        *(f"20 {n} rs{n} A {'<DEL>' if n % 50 == 0 else 'G,T' if n % 9 == 0 else 'G'} . PASS AF=0.5,0.1" for n in range(1, RECORDS)),
-        header='##INFO=<ID=AF,Number=A,Type=Float,Description="">',
-    )
+    alts = {n: "<DEL>" if n % 50 == 0 else "G,T" if n % 9 == 0 else "G" for n in range(1, RECORDS)}
+    calls = [f"{a}{mark}{b}" for a in "01." for mark in "|/" for b in "01."] + ["0", "1", "0/1/1"]
+    path = write_cohort("a b", *(f"20 {n} rs{n} A {alt} . PASS . GT {' '.join(rng.sample(calls, 2))}" for n, alt in alts.items()))
     command = [sys.executable, "-m", "vkg", "load", "vcf", str(path)]
     environment = {"VKG_DATABASE_URL": store_url, "VKG_CHUNK_ROWS": "50", "PATH": "/usr/bin:/bin"}
     started = time.monotonic()
@@ -88,6 +89,6 @@ def _wait_for_chunks(conn: psycopg.Connection[Any], count: int, process: subproc
 
 def _forget(conn: psycopg.Connection[Any]) -> None:
     """Empties the store, as far as loads are concerned."""
-    tables = "variant, variant_record, rsid, population_frequency, frequency_population, dataset, load, load_file"
+    tables = "variant, variant_record, rsid, population_frequency, frequency_population, sample, callset_sample, genotype, dataset, load, load_file"
     conn.execute(f"TRUNCATE {tables}")
     conn.execute("DELETE FROM release WHERE release_id > 1")

@@ -106,17 +106,6 @@ def test_a_file_says_the_same_in_every_form(grch37: Conn, load_vcf: Any, write_v
     assert len(sides[0][0]) == 2900
 
 
-def test_genotype_columns_are_not_read_and_that_is_said(
-    grch37: Conn, load_vcf: Any, write_vcf: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = write_vcf("20 100 . A G . . . GT 0/1")
-    path.write_text(path.read_text().replace("INFO\n", "INFO\tFORMAT\tone\n"))
-    load_vcf(grch37, path)
-    assert "genotypes are not loaded by this version" in capsys.readouterr().err
-    load_vcf(grch37, path, dataset="again", sites_only=True)
-    assert capsys.readouterr().err == ""
-
-
 ODD = (
     "20 100 . A G . . .",
     "GL000192.1 5 . A G . . .",

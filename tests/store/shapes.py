@@ -60,8 +60,8 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
 
 
 def condition_of(read: Read, name: str | None) -> Filter:
-    """One condition on its own, with no values."""
+    """One condition on its own, with no values; where it has a place for another one, with one there."""
     if name is None:
         return where()
     values: dict[str, Any] = dict.fromkeys(sorted(set(re.findall(r"(?<!:):([a-z]\w*)", read.where[name])) - {"loads"}))
-    return where(**{name: values})
+    return ("with", (name, values, where(qual={"min": None, "max": None}))) if "{filter}" in read.where[name] else where(**{name: values})

@@ -17,7 +17,7 @@ from tests.store.chunks import chunk, key
 
 def test_every_type_arrives_as_it_was(conn: psycopg.Connection[Any]) -> None:
     conn.execute(
-        "CREATE TABLE sample (k bigint, s smallint, i integer, d double precision, t text, j json, b boolean, ts text[], ns integer[],"
+        "CREATE TABLE thing (k bigint, s smallint, i integer, d double precision, t text, j json, b boolean, ts text[], ns integer[],"
         " ds double precision[], load_id integer)"
     )
     rows = {
@@ -33,8 +33,8 @@ def test_every_type_arrives_as_it_was(conn: psycopg.Connection[Any]) -> None:
         "ds": pa.array([[0.5, None], None], pa.list_(pa.float64())),
         ROW: pa.array([0, 1], pa.int32()),
     }
-    assert copy_rows(conn, "sample", pa.record_batch(rows), {"load_id": 7}) == 2
-    found = conn.execute("SELECT k, s, i, d, t, j::text, b, ts, ns, ds, load_id FROM sample ORDER BY k").fetchall()
+    assert copy_rows(conn, "thing", pa.record_batch(rows), {"load_id": 7}) == 2
+    found = conn.execute("SELECT k, s, i, d, t, j::text, b, ts, ns, ds, load_id FROM thing ORDER BY k").fetchall()
     assert found == [
         (-(1 << 63), -3, 1 << 30, 0.1, "Zoë\t\\N", '{"AF":0.10}', True, ["a", None, ""], [1, None], [0.5, None], 7),
         (5, None, None, None, None, None, None, None, [], None, 7),
@@ -43,17 +43,17 @@ def test_every_type_arrives_as_it_was(conn: psycopg.Connection[Any]) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 20_000, 20_001, 45_000])
 def test_as_many_rows_arrive_as_were_sent(conn: psycopg.Connection[Any], n: int) -> None:
-    conn.execute("CREATE TABLE sample (k bigint, t text)")
+    conn.execute("CREATE TABLE thing (k bigint, t text)")
     rows = pa.record_batch({"k": pa.array(range(n), pa.int64()), "t": pa.array(map(str, range(n)), pa.string())})
-    assert copy_rows(conn, "sample", rows) == n
-    assert conn.execute("SELECT count(*), count(DISTINCT k) FILTER (WHERE k::text = t) FROM sample").fetchone() == (n, n)
+    assert copy_rows(conn, "thing", rows) == n
+    assert conn.execute("SELECT count(*), count(DISTINCT k) FILTER (WHERE k::text = t) FROM thing").fetchone() == (n, n)
 
 
 def test_a_slice_of_a_batch_is_that_slice(conn: psycopg.Connection[Any]) -> None:
-    conn.execute("CREATE TABLE sample (ts text[])")
+    conn.execute("CREATE TABLE thing (ts text[])")
     rows = pa.record_batch({"ts": pa.array([["a"], ["b", "c"], ["d"]], pa.list_(pa.string()))})
-    copy_rows(conn, "sample", rows.slice(1, 2))
-    assert conn.execute("SELECT ts FROM sample").fetchall() == [(["b", "c"],), (["d"],)]
+    copy_rows(conn, "thing", rows.slice(1, 2))
+    assert conn.execute("SELECT ts FROM thing").fetchall() == [(["b", "c"],), (["d"],)]
 
 
 @given(st.lists(st.integers(-3, 3)))

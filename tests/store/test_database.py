@@ -71,6 +71,20 @@ def test_the_url_of_the_environment_comes_before_the_embedded_server(monkeypatch
     assert database.database_url() == "postgresql://somewhere/else"
 
 
+def test_a_url_may_come_from_a_file_as_secrets_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    monkeypatch.setenv("VKG_DATABASE_URL_FILE", str(file))
+    with pytest.raises(ServerError, match=r"cannot be read from .*/url: No such file(.|\n)*VKG_DATABASE_URL_FILE"):
+        database.database_url()
+    file.write_text("postgresql://some:secret@where/else\n")
+    assert database.database_url() == "postgresql://some:secret@where/else"
+    file.write_bytes(b"\xff")
+    with pytest.raises(ServerError, match="it is not text"):
+        database.database_url()
+    monkeypatch.setenv("VKG_DATABASE_URL", "postgresql://nearer")
+    assert database.database_url() == "postgresql://nearer"
+
+
 def test_without_one_the_embedded_server_is_started(server: str) -> None:
     assert database.database_url() == server
     with database.connect() as connection:
@@ -125,6 +139,18 @@ def test_what_a_server_refuses_is_one_message(locked_url: str, change: tuple[str
 
 def test_an_unknown_user_of_a_server_without_passwords_is_named(server: str) -> None:
     assert "it knows no such user" in refusal(server.replace("://vkg@", "://stranger@"))
+
+
+async def test_both_drivers_take_the_password_from_the_environment(locked_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docker-compose.yml gives it, so that it may hold characters that a URL has to escape."""
+    url = locked_url.replace(":" + quote(PASSWORD, safe=""), "")
+    assert url != locked_url
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with database.connect(url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("vkg",)
+    pool = await database.open_pool(url, size=1, timeout_ms=1000)
+    assert await pool.fetchval("SELECT current_user") == "vkg"
+    await pool.close()
 
 
 async def test_both_drivers_read_a_url_alike(locked_url: str) -> None:

@@ -25,6 +25,7 @@ from store.read import (
     children,
     compose,
     driver_of,
+    leaves,
     ordered_columns,
     where,
 )
@@ -67,12 +68,20 @@ ITEM = Read(
         "word": "t.word = ANY(:value)",
         "size": "t.size BETWEEN coalesce(:min, 0) AND coalesce(:max, 100)",
         "tag": "EXISTS (SELECT FROM tag g WHERE g.item_id = t.item_id AND g.tag = ANY(:value) OFFSET 0)",
+        "twin": """EXISTS (SELECT FROM (SELECT t.item_id, t.owner) o CROSS JOIN item t
+            WHERE t.owner = o.owner AND t.item_id <> o.item_id AND t.size >= :least AND {filter} OFFSET 0)""",
     },
     drivers={
         "tag": """(SELECT DISTINCT g.item_id FROM tag g WHERE g.tag = ANY(:value) AND g.item_id >= {lo} AND g.item_id < {hi}
             ORDER BY g.item_id{direction}) d JOIN item t ON t.item_id = d.item_id"""
     },
 )
+
+
+def with_twin(least: int, f: Filter) -> Filter:
+    """Another item of the same owner is at least so large, and fulfils a filter."""
+    return ("with", ("twin", {"least": least}, f))
+
 
 _texts = {"word": WORDS, "tag": TAGS}
 conditions = st.one_of(
@@ -88,6 +97,7 @@ filters = st.recursive(
         st.lists(inner, max_size=3).map(lambda parts: both(*parts)),
         st.lists(inner, max_size=3).map(lambda parts: ("or", tuple(parts))),
         inner.map(lambda part: ("not", part)),
+        st.tuples(st.integers(0, 11), inner).map(lambda two: with_twin(*two)),
     ),
     max_leaves=6,
 )
@@ -102,6 +112,10 @@ def holds(f: Filter, item: Item) -> bool:
         return any(holds(part, item) for part in rest)
     if kind == "not":
         return not holds(rest, item)
+    if kind == "with":
+        _, values, inner = rest
+        others = (other for other in ITEMS if other.owner == item.owner and other != item)
+        return any(other.size >= values["least"] and holds(inner, other) for other in others)
     if kind == "word":
         return item.word in rest["value"]
     if kind == "tag":
@@ -161,6 +175,8 @@ def test_a_shape_has_one_statement_whatever_is_asked(data: st.DataObject, f: Fil
             return kind, other(rest)
         if kind in ("and", "or"):
             return kind, tuple(data.draw(st.permutations([other(part) for part in rest])))
+        if kind == "with":
+            return kind, (rest[0], dict.fromkeys(rest[1], 7), other(rest[2]))
         return kind, {name: ["else"] if name == "value" else 7 for name in rest}
 
     columns = data.draw(st.permutations(list(ITEM.columns)))
@@ -182,6 +198,8 @@ def test_drivers_are_conditions_that_must_hold_and_not_used_where_keys_are_given
     tag, word = where(tag=["old"]), where(word=["ash"])
     assert driver_of(ITEM, both(word, tag)) == "tag"
     assert driver_of(ITEM, ("or", (tag, word))) is driver_of(ITEM, ("not", tag)) is driver_of(ITEM, word) is None
+    assert driver_of(ITEM, with_twin(1, tag)) is driver_of(ITEM, both(word, with_twin(1, tag))) is None, "it must hold for another row"
+    assert driver_of(ITEM, both(with_twin(1, tag), tag)) == "tag"
 
     def drives(by: str, f: Filter) -> bool:
         return "FROM (SELECT DISTINCT" in compose(ITEM, by, order="id", filter=f)[0].text
@@ -190,6 +208,22 @@ def test_drivers_are_conditions_that_must_hold_and_not_used_where_keys_are_given
     assert not drives("ids", tag), "the keys are fewer than what the driver finds"
     assert not drives("all", tag), "there is no range to put into it"
     assert not drives("range", ("or", (tag, word)))
+    assert drives("range", both(with_twin(1, tag), tag))
+    assert not drives("range", with_twin(1, tag))
+
+
+def test_the_conditions_of_a_filter_are_named_also_where_they_are_of_another_row() -> None:
+    tag, word = where(tag=["old"]), where(word=["ash"])
+    assert list(leaves(EVERYTHING)) == []
+    assert list(leaves(both(tag, ("not", ("or", (word, tag)))))) == ["tag", "word", "tag"]
+    assert list(leaves(both(word, with_twin(3, both(tag, with_twin(1, EVERYTHING)))))) == ["word", "twin", "tag", "twin"]
+
+
+@given(st.lists(st.sampled_from(TAGS), max_size=2), st.lists(st.sampled_from(TAGS), max_size=2), st.integers(0, 11))
+def test_a_driver_stands_for_its_own_condition_only(items: psycopg.Cursor[Any], own: list[str], twins: list[str], least: int) -> None:
+    """The same condition with other values, for the row itself and for another one."""
+    f = both(with_twin(least, where(tag=twins)), where(tag=own))
+    assert rows(items, "range", {}, order="id", filter=f, mode="all") == [(0, i.item_id) for i in expected(f, "id")]
 
 
 # ---- the meaning

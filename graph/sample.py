@@ -1,0 +1,155 @@
+"""Samples, the callsets that have their genotypes, and the populations that they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from store.genotype import CALL, CARRIED
+from store.ledger import LOAD
+from store.read import both, where
+from store.sample import CALLSET, CALLSET_OF, POPULATION, SAMPLE
+
+from .context import Context, View
+from .family import FamilyFilter, family_conditions
+from .filters import conditions
+from .gene import Filter, Flank
+from .genotype import Call, Callsets, GenotypeCall, Zygosities, Zygosity, names_of
+from .link import Ask, Connection, Edge, EdgeConnection, define, entity, leaf, link
+from .node import Node, whole_number
+from .people import Sex
+from .place import GeneName, GivenIds, RegionText, keys_of, place
+from .variant import Variant
+
+if TYPE_CHECKING:
+    from .ledger import Load
+
+
+Family = Annotated[FamilyFilter | None, strawberry.argument(description="Conditions on the calls of relatives.")]
+
+
+@entity(
+    SAMPLE,
+    key_of=whole_number,
+    access="individual",
+    description="A person whom a visible load names: a sample of a callset, or of a panel or pedigree.",
+)
+class Sample(Node):
+    sample_id: strawberry.Private[int]
+    population_name: strawberry.Private[str | None]
+    father_id: strawberry.Private[int | None]
+    mother_id: strawberry.Private[int | None]
+    name: str = leaf("Name, as in the files.")
+    cohort: str = leaf("The cohort within which the name is unique.")
+    sex: Sex | None = leaf("Sex, where a visible load says.")
+    family: str | None = leaf("Family identifier, where a visible load has one.")
+    phenotype: str | None = leaf("Phenotype as written (PLINK: 1 unaffected, 2 affected).")
+
+    @link(POPULATION, by="pk", on="population_name")
+    def population(ctx: Context) -> Population | None:
+        """The population, where a visible load says."""
+        return Ask()
+
+    @link(CALLSET_OF, by="sample", on="sample_id", access="individual")
+    def callsets(ctx: Context) -> list[Callset]:
+        """The callsets that have genotypes of it, oldest load first."""
+        return Ask()
+
+    @link(SAMPLE, by="pk", on="father_id", access="individual")
+    def father(ctx: Context) -> Sample | None:
+        """The father, where a visible load names him."""
+        return Ask()
+
+    @link(SAMPLE, by="pk", on="mother_id", access="individual")
+    def mother(ctx: Context) -> Sample | None:
+        """The mother, where a visible load names her."""
+        return Ask()
+
+    @link(SAMPLE, by="child", on="sample_id", access="individual")
+    def parents(ctx: Context) -> list[Sample]:
+        """The parents that visible loads name."""
+        return Ask()
+
+    @link(SAMPLE, by="parent", on="sample_id", access="individual")
+    def children(ctx: Context) -> Connection[Sample]:
+        """Those whose father or mother it is."""
+        return Ask()
+
+    @link(CARRIED, by="sample", on="sample_id", access="individual")
+    async def variants(
+        ctx: Context, view: View, *, region: RegionText = None, gene: GeneName = None, flank: Flank = 0, zygosity: Zygosities = None,
+        filter: Filter = None, family: Family = None, callset: Callsets = None,
+    ) -> EdgeConnection[Variant, CarriedVariantEdge]:  # fmt: skip
+        """Variants that it carries, in genome order: in a region, a gene (with `flank` bases around it), or all. Each comes once, with the call
+        of the latest callset in which it carries the ALT."""
+        asked = conditions(filter)
+        narrowed = both(asked, await family_conditions(ctx, view, family, asked))
+        bounds = await place(ctx, view, region, gene, flank, CARRIED, narrowed)
+        return Ask(both(narrowed, where(zygosity=names_of(zygosity))), {"callsets": callset, **bounds})
+
+    @link(CALL, by="sample", on="sample_id", order="genome", access="individual")
+    async def genotypes(ctx: Context, view: View, *, ids: GivenIds, callset: Callsets = None) -> list[GenotypeCall]:
+        """Its calls at these variants, in genome order, those without the ALT too: one for each callset that has both."""
+        return Ask(where(callset=callset), {"variant_keys": await keys_of(ctx, view, ids)})
+
+
+@entity(CALLSET, key_of=whole_number, description="The genotypes of a VCF: a version of a dataset with samples.")
+class Callset(Node):
+    load_id: strawberry.Private[int]
+    name: str = leaf("Name of the dataset.")
+    version: str = leaf("Version of the dataset.")
+    cohort: str = leaf("The cohort that its samples belong to.")
+    sample_count: int = leaf("How many samples it has.")
+    variant_count: int = leaf("How many variants it has calls of.")
+    format_kept: bool = leaf("True where it was loaded with --keep-format, so that calls may have DP, GQ and AD.")
+
+    @link(SAMPLE, by="callset", on="load_id", access="individual")
+    def samples(ctx: Context) -> Connection[Sample]:
+        """Its samples, by cohort and name."""
+        return Ask()
+
+    @link(LOAD, by="pk", on="load_id")
+    def load(ctx: Context) -> Load:
+        """The load: its files and when it was loaded."""
+        return Ask()
+
+
+@entity(POPULATION, key_of=str, description="A population, as a visible panel or pedigree names it.")
+class Population(Node):
+    load_id: strawberry.Private[int]
+    super_name: strawberry.Private[str | None]
+    name: str = leaf("Name (GBR, EUR ...).")
+    description: str | None = leaf("Description, where the file has one.")
+
+    @link(POPULATION, by="pk", on="super_name")
+    def super_population(ctx: Context) -> Population | None:
+        """The larger population that it is part of."""
+        return Ask()
+
+    @link(POPULATION, by="super", on="name")
+    def sub_populations(ctx: Context) -> Connection[Population]:
+        """The populations that are part of it, by name."""
+        return Ask()
+
+    @link(SAMPLE, by="population", on="name", access="individual")
+    def samples(ctx: Context) -> Connection[Sample]:
+        """Its samples, those of its sub-populations included, by cohort and name."""
+        return Ask()
+
+    @link(LOAD, by="pk", on="load_id")
+    def load(ctx: Context) -> Load:
+        """The load that says so."""
+        return Ask()
+
+
+@define
+@strawberry.type(description="A sample that carries a variant, and how.")
+class CarrierEdge(Call, Edge[Sample]):
+    zygosity: Zygosity = leaf("How the sample carries the ALT.")
+
+
+@define
+@strawberry.type(description="A variant that a sample carries, and how.")
+class CarriedVariantEdge(Call, Edge[Variant]):
+    zygosity: Zygosity = leaf("How the sample carries the ALT.")

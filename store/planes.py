@@ -1,0 +1,159 @@
+"""Genotypes as bit planes: what the table `genotype` holds, and back (design section 4b).
+
+A call is one or two alleles of a sample at one variant, each of REF, ALT (this one), OTHER (another ALT of the record) or MISSING; the
+second is ABSENT where the call is haploid. Allele s of sample i is slot 2i + s, and slot b is bit b % 8 of byte b / 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+REF, ALT, OTHER, MISSING, ABSENT = 0, 1, 2, -1, -2
+
+UNPHASED, PHASED, MIXED = 0, 1, 2
+
+NO_NUMBER = -1
+"""In arrays of numbers by sample that are never negative: none is written."""
+
+INTEGERS = pa.list_(pa.int32())
+
+SCHEMA = pa.schema(
+    [
+        ("phasing", pa.int16()),
+        ("alt", pa.binary()),
+        ("alt_slots", INTEGERS),
+        ("other", pa.binary()),
+        ("missing", pa.binary()),
+        ("haploid", pa.binary()),
+        ("phase", pa.binary()),
+        ("calls", pa.list_(pa.string())),
+        ("phase_sets", INTEGERS),
+    ]
+)
+"""Columns of `genotype` without variant_key and load_id."""
+
+_SLOT_BYTES, _LIST_BYTES = 4, 20  # of an integer[] on disk: per element, and before the first
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of n samples at v variants: `alleles` (v, n, 2) int8; `phased` (v, n) bool, false for haploid calls.
+
+    `texts` are the calls of those variants (by their number) that two alleles cannot hold, by sample, as in the column calls;
+    `phase_sets` (v, n) int32, NO_NUMBER for none, where there are any.
+    """
+
+    alleles: np.ndarray
+    phased: np.ndarray
+    texts: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    phase_sets: np.ndarray | None = None
+
+
+def encode(calls: Calls) -> pa.RecordBatch:
+    """Rows of `genotype`, one for each variant, with the columns of SCHEMA."""
+    v, n, _ = calls.alleles.shape
+    slots = calls.alleles.reshape(v, 2 * n)
+    alt = _packed(slots == ALT)
+    count = np.bitwise_count(alt).sum(axis=1, dtype=np.int64)
+    listed = (count > 0) & (_LIST_BYTES + _SLOT_BYTES * count < alt.shape[1])
+    # Most rows have no more than REF and ALT: their highest and lowest value tells.
+    other = slots.max(axis=1, initial=REF) == OTHER
+    lowest = slots.min(axis=1, initial=REF)
+    missing, haploid = lowest <= MISSING, lowest == ABSENT
+    second_absent = calls.alleles[haploid, :, 1] == ABSENT
+    unphased = np.logical_not(calls.phased.all(axis=1))
+    unphased[haploid] = np.logical_not((calls.phased[haploid] | second_absent).all(axis=1))
+    phased = calls.phased.any(axis=1)
+    mixed = np.logical_and(phased, unphased)
+    columns = [
+        pa.array(np.where(mixed, MIXED, np.where(phased, PHASED, UNPHASED)), pa.int16()),
+        _plane(alt[(count > 0) & ~listed], (count > 0) & ~listed),
+        _lists(pa.array(np.flatnonzero(slots[listed] == ALT) % (2 * n), pa.int32()), np.where(listed, count, 0), listed),
+        _plane(_packed(slots[other] == OTHER), other),
+        _plane(_packed(slots[missing] == MISSING), missing),
+        _plane(_packed(second_absent), haploid),
+        _plane(_packed(calls.phased[mixed]), mixed),
+        pa.array([calls.texts.get(row) for row in range(v)], SCHEMA.field("calls").type),
+        pa.nulls(v, INTEGERS) if calls.phase_sets is None else number_lists(calls.phase_sets),
+    ]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def decode(rows: Sequence[Mapping[str, Any]], samples: int) -> Calls:
+    """The calls of rows with the columns of SCHEMA, as the database gives them."""
+    v = len(rows)
+    alleles = np.zeros((v, 2 * samples), np.int8)
+    phased = np.zeros((v, samples), bool)
+    phase_sets = np.full((v, samples), NO_NUMBER, np.int32)
+    for place, row in enumerate(rows):
+        for name, value in (("other", OTHER), ("missing", MISSING), ("alt", ALT)):
+            if row[name] is not None:
+                alleles[place, _bits(row[name], 2 * samples)] = value
+        if row["alt_slots"] is not None:
+            alleles[place, row["alt_slots"]] = ALT
+        if row["phasing"] == PHASED:
+            phased[place] = True
+        elif row["phase"] is not None:
+            phased[place] = _bits(row["phase"], samples)
+        if row["haploid"] is not None:
+            haploid = _bits(row["haploid"], samples)
+            alleles[place, 1::2][haploid] = ABSENT
+            phased[place, haploid] = False
+        if row["phase_sets"] is not None:
+            phase_sets[place] = [NO_NUMBER if number is None else number for number in row["phase_sets"]]
+    texts = {place: row["calls"] for place, row in enumerate(rows) if row["calls"] is not None}
+    return Calls(alleles.reshape(v, samples, 2), phased, texts, phase_sets if (phase_sets != NO_NUMBER).any() else None)
+
+
+def texts(calls: Calls, other: str = "2") -> np.ndarray:
+    """(v, n) calls as VCF text: 0 REF, 1 this ALT, 2 (or `other`) another ALT, . not called."""
+    allele = {ABSENT: "", MISSING: ".", REF: "0", ALT: "1", OTHER: other}
+    written = np.array([first + ("" if second == ABSENT else between) + allele[second]
+                        for first in (".", "0", "1", other) for second in (ABSENT, MISSING, REF, ALT, OTHER) for between in "/|"], object)  # fmt: skip
+    first, second = calls.alleles[:, :, 0], calls.alleles[:, :, 1]
+    out = written[((first - MISSING) * 5 + (second - ABSENT)) * 2 + calls.phased]
+    for row, listed in calls.texts.items():
+        out[row] = listed if other == "2" else [text.replace("2", other) for text in listed]
+    return out
+
+
+def number_lists(numbers: np.ndarray) -> pa.Array:
+    """Rows of numbers as lists of integers: NO_NUMBER as null, and null for a row of nothing else."""
+    written = numbers != NO_NUMBER
+    present = written.any(axis=1)
+    values = pa.array(numbers[present].ravel(), pa.int32(), mask=~written[present].ravel())
+    return _lists(values, np.where(present, numbers.shape[1], 0), present)
+
+
+def _bits(plane: bytes, count: int) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(plane, np.uint8), count=count, bitorder="little").view(bool)
+
+
+def _packed(bits: np.ndarray) -> np.ndarray:
+    return np.packbits(bits, axis=1, bitorder="little")
+
+
+def _plane(packed: np.ndarray, present: np.ndarray) -> pa.Array:
+    """Values of bytes: those of the rows that are present one after the other, null for the others and where a plane is all zero."""
+    filled = packed.any(axis=1)
+    if not filled.all():
+        present = present.copy()
+        present[present] = filled
+        packed = packed[filled]
+    v = len(present)
+    validity = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
+    offsets = _offsets(np.where(present, packed.shape[1], 0))
+    return pa.Array.from_buffers(pa.binary(), v, [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(packed.tobytes())])
+
+
+def _lists(values: pa.Array, lengths: np.ndarray, present: np.ndarray) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(_offsets(lengths)), values, type=INTEGERS, mask=pa.array(~present))
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
