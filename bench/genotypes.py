@@ -81,6 +81,7 @@ def write_panel(path: Path, names: Sequence[str]) -> None:
 
 def fill(url: str, vcf: Path, folder: Path) -> None:
     """Loads a panel and then the VCF, as the commands do."""
+    pysam.set_verbosity(0)  # it would miss an index
     with pysam.VariantFile(str(vcf)) as file:
         write_panel(folder / "samples.panel", list(file.header.samples))
     with psycopg.connect(url, autocommit=True) as conn:
@@ -109,7 +110,7 @@ class Bench:
         statement, more = compose(
             read, by, columns=columns, order=order, mode=mode, per_parent=per_parent, filter=values.pop("filter", where())
         )
-        bound = statement.bind({"loads": self.loads, "callsets": None} | values | more)
+        bound = statement.bind({"loads": self.loads, "callsets": None, "parents": False, "beside": None} | values | more)
         if individual:
             return lambda: self.pools.fetch_individual(self.loads, statement.text, *bound)
         return lambda: self.pools.fetch(statement.text, *bound)

@@ -163,6 +163,7 @@ def _variants(conn: psycopg.Connection, variants: int) -> None:
 def _write(url: str, table: str, values: dict) -> tuple[str, int]:
     """Fills one table in a connection of its own."""
     with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("SET synchronize_seqscans = off")  # two at once would each begin where the other one is, and rows lie in no order
         columns = ", ".join(
             row[0]
             for row in conn.execute(

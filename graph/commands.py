@@ -170,7 +170,7 @@ def variants(
         Path | None, typer.Option(help="File to write: .vcf, .vcf.gz, .tsv or .tsv.gz; TSV on the terminal without one.")
     ] = None,
 ) -> None:
-    """Write the records of variants, in genome order; with --sample also its genotypes, as `bcftools view -s` would.
+    """Write the records of variants, in genome order; with --sample also its genotypes. INFO stays as in the file: AC and AN are those of all its samples.
 
     Example: vkg query variants --gene SIRPA --filter '{type: [DELETION]}' --output sirpa.vcf.gz
     """

@@ -103,7 +103,7 @@ async def read(ctx: Context, selection: Selection, columns: Columns | None = Non
     variants, order = by_name["Query.variants"], by_name["Query.variants"].order
     cursor = None
     while True:
-        window = Window(LARGEST_PAGE, cursor)
+        window = Window(columns.page if columns else LARGEST_PAGE, cursor)
         page = await variants.rows(ctx, ctx.view, [ROOT], variants.read.columns, window, arguments)
         found = {v["variant_key"]: v for v in _dicts(variants, page.by_parent.get(ROOT, []))}
         records = await _children(

@@ -15,6 +15,7 @@ from store.statements import statement
 
 from .context import Context, View
 from .errors import UserError
+from .page import LARGEST_PAGE
 from .people import sample_ids
 
 HEADER = {
@@ -28,6 +29,8 @@ HEADER = {
 
 NO_FORMAT = "GT"
 
+_MOST_CALLS = 5_000_000  # in memory at once, in several forms
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -39,12 +42,16 @@ class Columns:
     names: list[str]
     ordinals: np.ndarray
 
+    @property
+    def page(self) -> int:
+        """How many variants are read at once, so that a page of many people stays small."""
+        return max(1, min(LARGEST_PAGE, _MOST_CALLS // self.size))
+
     async def read(self, ctx: Context, view: View, keys: Sequence[int]) -> dict[int, tuple[str, list[str]]]:
         """FORMAT and the cells of these samples, by variant. Another ALT of a site is written 0, as `bcftools norm -m-any` does."""
         rows = await self._rows(ctx, view, PLANES, keys)
         kept = await self._rows(ctx, view, FORMAT, keys)
-        calls = planes.decode(list(rows.values()), self.size)
-        texts = planes.texts(calls, other="0")[:, self.ordinals]
+        texts = planes.texts(planes.decode(list(rows.values()), self.size, self.ordinals), other="0")
         found = {}
         for place, (key, row) in enumerate(rows.items()):
             numbers = kept.get(key, {}) | {"ps": row["phase_sets"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import strawberry
 
@@ -18,24 +19,30 @@ from .people import sample_ids
 @define
 @strawberry.enum(description="Which parent carries the ALT.")
 class InheritedFrom(Enum):
-    FATHER = strawberry.enum_value("FATHER", description="The father carries it, and the mother was called without it.")
-    MOTHER = strawberry.enum_value("MOTHER", description="The mother carries it, and the father was called without it.")
-    BOTH = strawberry.enum_value("BOTH", description="Both carry it.")
+    FATHER = strawberry.enum_value(
+        "FATHER", description="The father carries it, and the mother was called without it; on Y, the father carries it."
+    )
+    MOTHER = strawberry.enum_value(
+        "MOTHER",
+        description="The mother carries it, and the father was called without it; for MT and a call of one allele on X, the mother carries it.",
+    )
+    BOTH = strawberry.enum_value("BOTH", description="Both carry it, where both can pass it on.")
 
 
 @define
 @strawberry.input(
-    description="""Conditions on the calls of a sample's relatives in the same callset. All that are given must hold. Parents are those that
-visible loads name (vkg load samples); where one is not in the callset, what would need its call does not hold.""".replace("\n", " ")
+    description="""Conditions on the calls of a sample's relatives in the same callset: of several, in those that have most of the parents. All that
+are given must hold. Parents are those that visible loads name (vkg load samples). A call that is missing proves nothing. How many alleles a
+call has tells whether X is judged as a son's; callers that write two for a son's X have it judged as an autosome.""".replace("\n", " ")
 )
 class FamilyFilter:
     de_novo: bool | None = strawberry.field(
         default=None,
-        description="true: both parents were called, without the ALT. For one allele of X or MT only the mother counts, for Y only the father.",
+        description="true: both parents were called, without the ALT. For MT and a call of one allele on X only the mother counts, for Y only the father.",
     )
     homozygous_recessive: bool | None = strawberry.field(
         default=None,
-        description="true: homozygous here, and heterozygous in each parent that is in the callset; or the one allele of X, and heterozygous in the mother.",
+        description="true: homozygous, and heterozygous in each parent in the callset, of whom there is one at least; or a call of one allele on X, and heterozygous in the mother.",
     )
     compound_het: bool | None = strawberry.field(
         default=None,
@@ -56,13 +63,17 @@ one from the father, one from the mother; where the parents do not tell, not on 
     )
 
 
-async def family_conditions(ctx: Context, view: View, f: FamilyFilter | None, of_partner: Filter) -> Filter:
-    """The conditions of a filter; `of_partner` are those that the other variant of a compound heterozygote has to fulfil too.
+async def family_conditions(ctx: Context, view: View, f: FamilyFilter | None, of_partner: Filter) -> tuple[Filter, dict[str, Any]]:
+    """The conditions of a filter, and which relatives the callsets must have, as values to bind.
 
-    Raises UserError for an unknown sample, and for DP and GQ where no visible callset keeps them.
+    `of_partner` are the conditions that the other variant of a compound heterozygote has to fulfil too. Raises UserError for an unknown sample,
+    for DP and GQ where no visible callset keeps them, and for what would ask nothing.
     """
     if f is None:
-        return both()
+        return both(), {"parents": False, "beside": None}
+    for name, value in (("deNovo", f.de_novo), ("homozygousRecessive", f.homozygous_recessive), ("compoundHet", f.compound_het)):
+        if value is False:
+            raise UserError("BAD_FILTER", f"{name}: false asks nothing.", value=False, hint="Leave it out, or write true.")
     bounds = {"dp": f.min_dp, "gq": f.min_gq}
     bounded = any(bound is not None for bound in bounds.values())
     if bounded:
@@ -70,13 +81,16 @@ async def family_conditions(ctx: Context, view: View, f: FamilyFilter | None, of
     inherited = f"from_{f.inherited_from.name.lower()}" if f.inherited_from else None
     asked = (("de_novo", f.de_novo), ("recessive", f.homozygous_recessive), (inherited, inherited), ("quality", bounded))
     parts: list[Filter] = [where(**{name: bounds}) for name, wanted in asked if name and wanted]
+    beside = None
     if f.absent_in is not None:
         if not f.absent_in:
             raise UserError("BAD_FILTER", "absentIn: an empty list excludes nobody.", hint="Leave it out, or name at least one sample.")
-        parts.append(where(absent_in=bounds | {"value": await sample_ids(ctx, view, f.absent_in)}))
+        beside = await sample_ids(ctx, view, f.absent_in)
+        parts.append(where(absent_in=bounds | {"value": beside}))
     if f.compound_het:
         parts.append(("with", ("compound_het", bounds, both(of_partner))))
-    return both(*parts)
+    of_parents = bool(f.de_novo or f.homozygous_recessive or f.compound_het or f.inherited_from)
+    return both(*parts), {"parents": of_parents, "beside": beside}
 
 
 async def _check_format(ctx: Context, view: View) -> None:

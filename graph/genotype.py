@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Zygosity(Enum):
     HET = strawberry.enum_value("HET", description="ALT and REF.")
     HOM_ALT = strawberry.enum_value("HOM_ALT", description="All of two or more alleles are ALT.")
-    HEMI = strawberry.enum_value("HEMI", description="The one allele that was called (X, Y, MT) is ALT.")
+    HEMI = strawberry.enum_value("HEMI", description="The call has one allele (X, Y, MT), and it is ALT.")
     HET_OTHER_ALT = strawberry.enum_value("HET_OTHER_ALT", description="ALT and another ALT of the same site.")
     PARTIAL = strawberry.enum_value("PARTIAL", description="ALT, and an allele that was not called.")
 

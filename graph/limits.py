@@ -127,11 +127,11 @@ def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -
     if declared is not None and declared.shape == "page":
         asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
         return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
-    if declared is not None:
-        return 1 if declared.shape == "one" else LIST_SIZE
     for name in ("inputs", "ids"):
         if isinstance(given := arguments.get(name), list):
             return len(given)
+    if declared is not None:
+        return 1 if declared.shape == "one" else LIST_SIZE
     if isinstance(first := arguments.get("first"), int):
         return max(first, 1)
     return LIST_SIZE if isinstance(get_nullable_type(field.type), GraphQLList) else 1

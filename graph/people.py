@@ -60,19 +60,42 @@ async def sample_ids(ctx: Context, view: View, names: Sequence[str]) -> list[int
     return list(dict.fromkeys(only_sample(rows, name)["sample_id"] for name, rows in found.items()))
 
 
-async def check_populations(ctx: Context, view: View, names: Sequence[str] | None) -> None:
-    """Raises UserError UNKNOWN_POPULATION for a population that no visible load has: nobody in it would read as nobody carries it."""
-    if names is None:
+async def check_known(ctx: Context, view: View, what: str, names: Sequence[str] | None, known_by: str, code: str, hint: str) -> None:
+    """Raises UserError `code` for a name that is none of those that the statement `known_by` gives for the visible loads: a typo would read
+    as nobody, or nothing. `what` goes on from "No visible load"; `hint` is for a store without any."""
+    if not names:
         return
-    known = [row[0] for row in await ctx.query(statement("sample_populations"), list(view.loads))]
+    known = [row[0] for row in await ctx.query(statement(known_by), list(view.loads))]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name.upper(), known, 3) or known[:10]
-            raise UserError(
-                "UNKNOWN_POPULATION",
-                f"No visible load has samples of a population {name[:80]!r}.",
-                value=name[:80],
-                hint=f"There are {', '.join(near)}{' ...' if len(near) < len(known) else ''}"
-                if known
-                else "Load them with vkg load samples.",
-            )
+            folded = {each.upper(): each for each in known}
+            near = [folded[found] for found in difflib.get_close_matches(name[:80].upper(), folded, 3)] or known[:10]
+            listed = f"There are {', '.join(near)}{' ...' if len(near) < len(known) else ''}"
+            raise UserError(code, f"No visible load {what} {name[:80]!r}.", value=name[:80], hint=listed if known else hint)
+
+
+async def check_populations(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_POPULATION for a population that no visible load has samples of."""
+    hint = "Load them with vkg load samples."
+    await check_known(ctx, view, "has samples of a population", names, "sample_populations", "UNKNOWN_POPULATION", hint)
+
+
+async def check_callsets(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_CALLSET for a callset that is not visible, by the name of its dataset."""
+    await check_known(ctx, view, "is a callset", names, "callset_names", "UNKNOWN_CALLSET", "Load one with vkg load vcf.")
+
+
+async def check_cohorts(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_COHORT for a cohort of which no callset and no file of samples is visible."""
+    hint = "Load its people with vkg load samples or vkg load vcf."
+    await check_known(ctx, view, "is of a cohort", names, "cohort_names", "UNKNOWN_COHORT", hint)
+
+
+async def check_frequencies(ctx: Context, view: View, population: str, dataset: str | None) -> None:
+    """Raises UserError UNKNOWN_POPULATION for a population without frequencies in the visible loads, UNKNOWN_CALLSET for a dataset that is not
+    visible: any may have frequencies, with genotypes or without."""
+    populations = [population] if population != "ALL" else []
+    hint = "They come with vkg load vcf: counted, or from INFO."
+    await check_known(ctx, view, "has frequencies of a population", populations, "population_names", "UNKNOWN_POPULATION", hint)
+    datasets = [dataset] if dataset is not None else []
+    await check_known(ctx, view, "is of a dataset", datasets, "dataset_names", "UNKNOWN_CALLSET", "Load one with vkg load vcf.")

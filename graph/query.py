@@ -23,7 +23,7 @@ from .genotype import Callsets
 from .ledger import DatasetKind
 from .link import Ask, Connection, Ref, computed, define, leaf, link
 from .node import Node, ref
-from .people import OfSex, check_populations, find_samples, only_sample, sample_ids
+from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, only_sample, sample_ids
 from .place import GeneName, Ids, RegionText, keys_of, one_place, only_gene, place
 from .relation import ROOT
 from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
@@ -207,14 +207,17 @@ class Query:
         family: Families = None, callset: Callsets = None,
     ) -> Connection[Sample]:  # fmt: skip
         """Samples by cohort and name: all, or those of populations (their sub-populations included), callsets, families."""
+        await check_cohorts(ctx, view, cohort)
         await check_populations(ctx, view, population)
+        await check_callsets(ctx, view, callset)
         numbers = await sample_ids(ctx, view, ids) if ids is not None else None
         named = where(id=numbers, cohort=cohort, population=population, sex=[sex.name] if sex else None, family=family, callset=callset)
         return Ask(named)
 
     @link(CALLSET, by="all")
-    def callsets(ctx: Context, *, name: Callsets = None) -> list[Callset]:
+    async def callsets(ctx: Context, view: View, *, name: Callsets = None) -> list[Callset]:
         """The visible callsets, oldest load first."""
+        await check_callsets(ctx, view, name)
         return Ask(where(name=name))
 
     @link(POPULATION, by="all")

@@ -18,7 +18,7 @@ from .gene import Filter, Flank
 from .genotype import Call, Callsets, GenotypeCall, Zygosities, Zygosity, names_of
 from .link import Ask, Connection, Edge, EdgeConnection, define, entity, leaf, link
 from .node import Node, whole_number
-from .people import Sex
+from .people import Sex, check_callsets
 from .place import GeneName, GivenIds, RegionText, keys_of, place
 from .variant import Variant
 
@@ -83,14 +83,19 @@ class Sample(Node):
     ) -> EdgeConnection[Variant, CarriedVariantEdge]:  # fmt: skip
         """Variants that it carries, in genome order: in a region, a gene (with `flank` bases around it), or all. Each comes once, with the call
         of the latest callset in which it carries the ALT."""
+        await check_callsets(ctx, view, callset)
         asked = conditions(filter)
-        narrowed = both(asked, await family_conditions(ctx, view, family, asked))
+        of_family, relatives = await family_conditions(ctx, view, family, asked)
+        # Most variants are of the usual kinds, so that these find a page soon.
+        usual = zygosity is None or {Zygosity.HET, Zygosity.HOM_ALT} & {*zygosity}
+        narrowed = both(asked, of_family, where(zygosity=None if usual else names_of(zygosity)))
         bounds = await place(ctx, view, region, gene, flank, CARRIED, narrowed)
-        return Ask(both(narrowed, where(zygosity=names_of(zygosity))), {"callsets": callset, **bounds})
+        return Ask(both(asked, of_family, where(zygosity=names_of(zygosity))), {"callsets": callset, **relatives, **bounds})
 
     @link(CALL, by="sample", on="sample_id", order="genome", access="individual")
     async def genotypes(ctx: Context, view: View, *, ids: GivenIds, callset: Callsets = None) -> list[GenotypeCall]:
         """Its calls at these variants, in genome order, those without the ALT too: one for each callset that has both."""
+        await check_callsets(ctx, view, callset)
         return Ask(where(callset=callset), {"variant_keys": await keys_of(ctx, view, ids)})
 
 

@@ -16,6 +16,7 @@ from . import names
 from .context import Context, View
 from .errors import UserError
 from .page import checked_size
+from .people import find_samples
 from .relation import Ref
 from .resolve import find_genes, resolve_names
 
@@ -34,8 +35,8 @@ _LARGEST_RSID = 10**12
 
 
 async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequence[Ref]:
-    """What a typed text may mean, likeliest first: exact names, genes by prefix, rsIDs by prefix, variants of a
-    region, samples by prefix."""
+    """What a typed text may mean, likeliest first: exact names of genes, samples and variants, rsIDs by prefix, variants of a
+    region, genes by prefix, samples by prefix."""
     checked_size(first, "first")
     text = text.strip()
     if not text:
@@ -46,6 +47,8 @@ async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequen
     found: dict[Ref, None] = {}
     (genes,) = (await find_genes(ctx, view, [text])).values()
     found |= {Ref("Gene", row["gene_id"]): None for row in genes}
+    for samples in (await find_samples(ctx, view, list(dict.fromkeys((text, text.upper()))))).values():
+        found |= {Ref("Sample", row["sample_id"]): None for row in samples}
     try:
         name = parse_name(text, ctx.assembly)
     except InvalidName:

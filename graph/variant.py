@@ -21,7 +21,7 @@ from .gene import Biotypes, Canonical, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .link import Ask, Connection, EdgeConnection, entity, leaf, link
 from .node import Node
-from .people import OfSex, check_populations, sample_ids
+from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
 from .scalars import JSON
 
 if TYPE_CHECKING:
@@ -95,8 +95,11 @@ class Variant(Node):
         return Ask(where(name=name, dataset=dataset))
 
     @link(FREQUENCY, by="variant", on="variant_key", order="newest")
-    def frequency(ctx: Context, *, population: PopulationName = "ALL", callset: CallsetName = None) -> Frequency | None:
+    async def frequency(
+        ctx: Context, view: View, *, population: PopulationName = "ALL", callset: CallsetName = None
+    ) -> Frequency | None:  # fmt: skip
         """Its allele frequency in one population, as the latest load that has one says; null where none has."""
+        await check_frequencies(ctx, view, population, callset)
         return Ask(where(population=[population], dataset=[callset] if callset is not None else None))
 
     @link(CARRIER, by="variant", on="variant_key", access="individual")
@@ -105,14 +108,17 @@ class Variant(Node):
     ) -> EdgeConnection[Sample, CarrierEdge]:  # fmt: skip
         """Samples that carry it, in the order of their callsets and files. A population includes its sub-populations."""
         await check_populations(ctx, view, population)
+        await check_callsets(ctx, view, callset)
         asked = where(zygosity=names_of(zygosity), population=population, sex=[sex.name] if sex else None)
         return Ask(asked, {"callsets": callset})
 
     @link(CALL, by="variant", on="variant_key", order="newest", access="individual")
     async def genotype(ctx: Context, view: View, *, sample: SampleName, callset: CallsetName = None) -> GenotypeCall | None:
         """The call of one sample, of the latest callset that has both; null where none has."""
+        callsets = [callset] if callset is not None else None
+        await check_callsets(ctx, view, callsets)
         ids = await sample_ids(ctx, view, [sample])
-        return Ask(where(callset=[callset] if callset is not None else None), {"sample_ids": ids})
+        return Ask(where(callset=callsets), {"sample_ids": ids})
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

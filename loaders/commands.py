@@ -170,7 +170,7 @@ def scores(
 def samples(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
     cohort: Annotated[
-        str | None, typer.Option("--cohort", help="The people whose names these are; else the store's only cohort, or the dataset's name.")
+        str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/cohorts.md.")
     ] = None,
     dataset: DatasetOption = None,
     version: VersionOption = None,

@@ -17,9 +17,8 @@ from loaders.source import Block, bcf_blocks, is_bcf, text_blocks
 
 _ATTRIBUTE = re.compile(r'([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
-_OF_SITES = ("##INFO", "##FORMAT", "##FILTER", "##ALT", "##contig", "##fileformat", "##reference")
-_OF_SAMPLES = ("##SAMPLE", "##PEDIGREE", "##pedigreeDB")
-_WORD = re.compile(r"""[^\s,;:=<>()"']+""")
+_OF_SITES = frozenset(("##INFO", "##FORMAT", "##FILTER", "##ALT", "##contig", "##fileformat", "##reference"))
+_OF_FILES = frozenset(("##source", "##fileDate", "##phasing", "##assembly"))
 _NOT_VCF = "Give a VCF or BCF file; `bcftools view -h` shows whether it is one."
 
 
@@ -71,12 +70,13 @@ class VcfHeader:
 
     @property
     def public_text(self) -> str:
-        """The text without the names of samples, and without the lines that may tell of them (SAMPLE, PEDIGREE, commands with their names)."""
-        names, lines = {*self.samples}, []
+        """The text as anybody may read it: of sites, and of the file where no name of a sample is in the line. What else programs write
+        (command lines with paths, SAMPLE, PEDIGREE) tells of samples."""
+        lines = []
         for line in self.text.splitlines():
             if line.startswith("#CHROM"):
                 lines.append("\t".join(line.split("\t")[: len(_COLUMNS) + 1]))
-            elif line.startswith(_OF_SITES) or not (line.startswith(_OF_SAMPLES) or names.intersection(_WORD.findall(line))):
+            elif (kind := line.partition("=")[0]) in _OF_SITES or (kind in _OF_FILES and not any(name in line for name in self.samples)):
                 lines.append(line)
         return "".join(f"{line}\n" for line in lines)
 

@@ -41,7 +41,8 @@ _COMPLETE = "The load was complete by then and was kept: see vkg loads."
 
 @dataclass(frozen=True)
 class Job:
-    """What to load and how. `options` are those that decide what the rows are: the same files with the same are a no-op."""
+    """What to load and how. `options` are those that decide what the rows are: the same files with the same are a no-op. `cohort_now` chose
+    the cohort in them, where nobody gave one."""
 
     kind: str
     files: Sequence[SourceFile]
@@ -51,6 +52,7 @@ class Job:
     hold: bool = False
     normalized: bool = True
     strict: bool = False
+    cohort_now: Callable[[psycopg.Connection], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
             options=job.options,
             hold=job.hold,
             normalized=job.normalized,
+            cohort_now=job.cohort_now,
         )
         if isinstance(load, AlreadyLoaded):
             return load

@@ -1,8 +1,8 @@
 """Samples: who people are, from a panel, a pedigree, or any table that names its columns.
 
 In: a table with a header (1000 Genomes .panel and .ped, PLINK 2 .psam, a TSV), or the six columns of PLINK's .fam and .ped, which have none
-and may have genotypes behind them. Out: rows of sample_info, in which sample, father and mother are names, and of population. A parent may
-be without a row of its own. What is missing (0, -9, a dot, NA, nothing) is NULL; sex also where it is called unknown or other.
+and may have genotypes behind them. Out: rows of sample_info, in which sample, father and mother are names, and of population. A parent
+without a row in the file gets a bare one. What is missing (0, -9, a dot, NA, nothing) is NULL; sex also where it is called unknown or other.
 Sources: cog-genomics.org/plink/1.9/formats (fam, ped), cog-genomics.org/plink/2.0/formats (psam), and the 1000 Genomes files themselves
 (integrated_call_samples_v3.20130502.ALL.panel, 20130606_g1k.ped).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -118,14 +118,10 @@ def read(path: Path, *, after: int = 0) -> Generator[Chunk, None, None]:
     The whole file is read before any row is given: memory grows with it, by about a kilobyte for each sample. Raises InputError where it has
     no known layout, names a sample twice, has somebody who is their own ancestor, or a population in two larger ones.
     """
-    described = layout(path)
     rows: list[Person | Reject] = []
     position = 0
-    for block in text_blocks(path):
-        for number, line in enumerate(block.lines, block.first):
-            if number >= described.begin and line and line[0] != "#" and not line.isspace():
-                rows.append(_row(number, line, described))
-        position = block.position
+    for found, position in _rows(path):
+        rows += found
         yield Chunk({}, 0, position=position)
     if not rows:
         raise InputError(path, None, "no sample in it", "Check that it is the file you mean.")
@@ -133,13 +129,30 @@ def read(path: Path, *, after: int = 0) -> Generator[Chunk, None, None]:
     _check_descent(path, people)
     rows = [_with_parents(row, people) for row in rows]
     populations = _populations(path, rows)
+    parents = _bare_parents(rows)
     rest = [row for row in rows if row.line > after]
     for start in range(0, len(rest), CHUNK_ROWS):
         part = rest[start : start + CHUNK_ROWS]
-        tables = {"sample_info": _infos(part)}
+        tables = {"sample_info": _infos([*part, *(parent for row in part for parent in parents.get(row.line, ()))])}
         if populations.num_rows and not after and not start:
             tables["population"] = populations
         yield Chunk(tables, len(part), [row for row in part if isinstance(row, Reject)], position, part[-1].line)
+
+
+def names(path: Path) -> list[str]:
+    """The names of the people whom a file describes. Raises InputError where it has no known layout."""
+    return [row.name for found, _ in _rows(path) for row in found if isinstance(row, Person)]
+
+
+def _rows(path: Path) -> Iterator[tuple[list[Person | Reject], int]]:
+    """The rows of each block of a file, and how far it is read then."""
+    described = layout(path)
+    for block in text_blocks(path):
+        lines = enumerate(block.lines, block.first)
+        yield (
+            [_row(n, line, described) for n, line in lines if n >= described.begin and line and line[0] != "#" and not line.isspace()],
+            block.position,
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -236,6 +249,25 @@ def _with_parents(row: Person | Reject, people: dict[str, Person]) -> Person | R
         if parent in people and people[parent].sex == wrong:
             return Reject(row.line, reason, f"{parent} in line {people[parent].line}", row.row)
     return row
+
+
+def _bare_parents(rows: Iterable[Person | Reject]) -> dict[int, list[Person]]:
+    """Those who are named as parents and have no row, by the line that first names them; of the sex that this implies, which is none where
+    somebody is father here and mother there."""
+    people = [row for row in rows if isinstance(row, Person)]
+    own = {person.name for person in people}
+    found: dict[str, Person] = {}
+    for person in people:
+        for name, sex in ((person.father, "MALE"), (person.mother, "FEMALE")):
+            if name is None or name in own:
+                continue
+            parent = found.setdefault(name, Person(person.line, person.row, name, None, sex, None, None, None, None, None))
+            if parent.sex != sex:
+                found[name] = replace(parent, sex=None)
+    by_line: dict[int, list[Person]] = {}
+    for parent in found.values():
+        by_line.setdefault(parent.line, []).append(parent)
+    return by_line
 
 
 def _populations(path: Path, rows: Iterable[Person | Reject]) -> pa.RecordBatch:

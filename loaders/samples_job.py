@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from loaders import samples
-from loaders.errors import InputError
 from loaders.run import Job, Outcome, Read, dataset_name, say
 from loaders.source import source_file
 from store.copy import Chunk
 from store.load import AlreadyLoaded
-from store.sample import cohorts, in_callsets
+from store.sample import cohort_described, in_callsets
 
 
 def samples_job(
@@ -28,19 +28,24 @@ def samples_job(
 ) -> tuple[Job, Read]:
     """The job and the reader of a load of one file of samples; the options are those of `vkg load samples`.
 
-    The cohort is the one given, else the only one of the store, else, in a store without any, the dataset's name. Raises InputError.
+    A dataset without a name is named as the file, its ending kept, since a VCF beside it has the same stem. The cohort is the one given, else
+    that of the dataset's earlier versions, else the only one of the store if it has one of the names, else one of its own, named as the
+    dataset, or as the file without its ending. Raises InputError.
     """
     samples.layout(path)
-    dataset = dataset or dataset_name(path)
-    others = cohorts(conn)
-    if not cohort and len(others) > 1:
-        raise InputError(path, None, "the store has several cohorts", f"Say whose samples these are: --cohort NAME ({', '.join(others)})")
-    cohort = cohort or (others[0] if others else dataset)
+    own = dataset or dataset_name(path)
+    dataset = dataset or path.name.removesuffix(".gz").removesuffix(".bgz")
+    cohort_now = None
+    if not cohort:
+        cohort_now = partial(cohort_described, dataset=dataset, names=samples.names(path), own=own)
+        cohort = cohort_now(conn)
+        say(f"cohort {cohort}: --cohort NAME says otherwise")
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
         return samples.read(path, after=after)
 
-    return Job("samples", [source_file(path)], dataset, version, {"cohort": cohort}, hold=hold, strict=strict), chunks
+    job = Job("samples", [source_file(path)], dataset, version, {"cohort": cohort}, hold=hold, strict=strict, cohort_now=cohort_now)
+    return job, chunks
 
 
 def say_called(conn: psycopg.Connection, outcome: Outcome | AlreadyLoaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -57,9 +58,11 @@ def vcf_job(
     if fasta and store.reference_path is None:
         register_reference(conn, fasta.path, fasta.contigs)
     options = {"reference": fasta.digest if fasta else None, "unnormalized": unnormalized}
-    populations = genotypes = None
+    populations = genotypes = cohort_now = None
     if samples:
-        cohort = cohort or cohort_of(conn, dataset, samples)
+        if not cohort:
+            cohort_now = partial(cohort_of, dataset=dataset, names=samples)
+            cohort = cohort_now(conn)
         populations = Populations(samples, known(conn, cohort))
         options |= {"cohort": cohort, "keep_format": keep_format, "populations": populations.digest}
     elif any(header.samples for header in headers):
@@ -84,6 +87,7 @@ def vcf_job(
         hold=hold,
         normalized=not unnormalized,
         strict=strict,
+        cohort_now=cohort_now,
     )
     return job, chunks
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from .planes import SCHEMA
 from .read import By, Order, Read
 from .sample import SAMPLE
-from .variant import NAMED_LOADS, VARIANT
+from .variant import DRIVEN, NAMED_LOADS, VARIANT
 
 _ALT = "{g}.alt, {g}.alt_slots"
 _CALL = "{g}.alt, {g}.alt_slots, {g}.other, {g}.missing, {g}.haploid"
-_FORMAT = "LEFT JOIN genotype_format f ON f.variant_key = g.variant_key AND f.load_id = g.load_id"
+_FORMAT = "FROM genotype_format f WHERE f.variant_key = {g}.variant_key AND f.load_id = {g}.load_id"
 _CALLSETS = f"(:callsets::text[] IS NULL OR {{}}.load_id = ANY({NAMED_LOADS.format('ANY(:callsets)')}))"
 
 
@@ -32,16 +32,13 @@ def _call(ordinal: str) -> dict[str, str]:
         "zygosity": _zygosity(ordinal),
         "phased": phased,
         "phase_set": f"g.phase_sets[{ordinal} + 1]",
-        "dp": f"f.dp[{ordinal} + 1]",
-        "gq": f"f.gq[{ordinal} + 1]",
-        "ad_ref": f"f.ad_ref[{ordinal} + 1]",
-        "ad_alt": f"f.ad_alt[{ordinal} + 1]",
+        **{name: f"(SELECT f.{name}[{ordinal} + 1] {_FORMAT.format(g='g')})" for name in ("dp", "gq", "ad_ref", "ad_alt")},
     }
 
 
 CALL = Read(
     name="genotype_call",
-    source=f"genotype g JOIN callset_sample c ON c.load_id = g.load_id {_FORMAT}",
+    source="genotype g JOIN callset_sample c ON c.load_id = g.load_id",
     visible="g.load_id = ANY(:loads)",
     columns={"variant_key": "g.variant_key", "sample_id": "c.sample_id"} | _call("c.ordinal"),
     by={
@@ -78,17 +75,20 @@ FORMAT = Read(
 # ---- carriers of a variant
 
 # A long plane is fetched once (|| makes a copy), not once for every sample. Only the samples of the page are looked up by their name.
-_CARRIERS = f"""(SELECT g.variant_key, g.load_id, g.phasing, g.alt || ''::bytea AS alt, g.alt_slots, g.other, g.missing, g.haploid, g.phase, g.calls,
-    g.phase_sets FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} OFFSET 0) g
+_CARRIERS = f"""(SELECT g.variant_key, g.load_id, g.phasing, g.alt || ''::bytea AS alt, g.alt_slots, g.other || ''::bytea AS other,
+    g.missing || ''::bytea AS missing, g.haploid || ''::bytea AS haploid, g.phase, g.calls, g.phase_sets, count(*) OVER () > 1 AS again FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} OFFSET 0) g
     CROSS JOIN LATERAL (SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE g.alt IS NOT NULL AND c.load_id = g.load_id
     AND allele_pair(g.alt, c.ordinal) <> 0 UNION ALL SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE c.load_id = g.load_id
-    AND c.ordinal = ANY(ARRAY(SELECT s >> 1 FROM unnest(g.alt_slots) s))) t {_FORMAT}"""
+    AND c.ordinal = ANY(ARRAY(SELECT s >> 1 FROM unnest(g.alt_slots) s))) t"""
 
 CARRIER = replace(
     SAMPLE,
     name="carrier",
     source=_CARRIERS,
-    visible="true",  # of visible loads by its source
+    # Of visible loads by its source; a person of several callsets counts once: with the call of the latest in which it carries the ALT.
+    visible=f"""(NOT g.again OR NOT EXISTS (SELECT FROM genotype n JOIN callset_sample c ON c.load_id = n.load_id AND c.sample_id = t.sample_id
+        WHERE n.variant_key = g.variant_key AND n.load_id > g.load_id AND n.load_id = ANY(:loads) AND {_CALLSETS.format("n")}
+        AND alt_pair(n.alt, n.alt_slots, c.ordinal) <> 0 OFFSET 0))""",
     columns={**SAMPLE.columns, **{name: f"(SELECT s.{name} FROM sample s WHERE s.sample_id = t.sample_id)" for name in ("cohort", "name")}}
     | _call("t.ordinal"),
     by={"variant": By(anchor="(SELECT variant_key AS key FROM variant WHERE variant_key = ANY(:keys)) k")},
@@ -105,9 +105,10 @@ CARRIER = replace(
 _SEX_LINKED = {"X": 23, "Y": 24, "MT": 25}
 
 
-def _bounds(ordinal: str, f: str = "f") -> str:
+def _bounds(ordinal: str, g: str = "g") -> str:
     """DP and GQ of a call are at least what is asked for."""
-    return f"(:dp::int IS NULL OR {f}.dp[{ordinal} + 1] >= :dp) AND (:gq::int IS NULL OR {f}.gq[{ordinal} + 1] >= :gq)"
+    enough = " AND ".join(f"(:{name} IS NULL OR f.{name}[{ordinal} + 1] >= :{name})" for name in ("dp", "gq"))
+    return f"(:dp::int IS NULL AND :gq::int IS NULL OR EXISTS (SELECT {_FORMAT.format(g=g)} AND {enough} OFFSET 0))"
 
 
 def _carries(ordinal: str, g: str = "g") -> str:
@@ -122,9 +123,9 @@ def _lacks(ordinal: str, g: str = "g") -> str:
 
 
 def _origin(g: str) -> str:
-    """The parent that the ALT came from, where just one of both carries it; else NULL."""
-    return f"""CASE WHEN {_carries("g.father", g)} AND {_lacks("g.mother", g)} THEN 1
-        WHEN {_carries("g.mother", g)} AND {_lacks("g.father", g)} THEN 2 END"""
+    """The parent that the ALT came from, where just one of both carries it, by calls that are good enough; else NULL."""
+    return f"""CASE WHEN NOT ({_bounds("g.father", g)} AND {_bounds("g.mother", g)}) THEN NULL
+        WHEN {_carries("g.father", g)} AND {_lacks("g.mother", g)} THEN 1 WHEN {_carries("g.mother", g)} AND {_lacks("g.father", g)} THEN 2 END"""
 
 
 def _is_phased(g: str) -> str:
@@ -139,55 +140,68 @@ _TRANS = f"""CASE WHEN {_origin("g")} + {_origin("h")} IS NOT NULL THEN {_origin
 
 _HET = "{} IN ('HET', 'HET_OTHER_ALT')"
 
+# A son's X comes from his mother, MT from the mother, Y from the father. The ploidy of the call tells a son's X, so PAR needs no list.
+_OF_MOTHER = f"(t.chrom = {_SEX_LINKED['MT']} OR (t.chrom = {_SEX_LINKED['X']} AND {_zygosity('g.ordinal')} = 'HEMI'))"
+_OF_FATHER = f"t.chrom = {_SEX_LINKED['Y']}"
+
+
+def _good(condition: str, *parents: str) -> str:
+    return " AND ".join((condition, *(_bounds(parent) for parent in parents)))
+
+
 _FAMILY = {
-    # A son's X comes from his mother, his Y from his father, MT from the mother.
-    "de_novo": f"""(t.chrom = {_SEX_LINKED["Y"]} OR ({_lacks("g.mother")} AND {_bounds("g.mother")}))
-        AND (t.chrom = {_SEX_LINKED["MT"]} OR (t.chrom = {_SEX_LINKED["X"]} AND {_zygosity("g.ordinal")} = 'HEMI')
-            OR ({_lacks("g.father")} AND {_bounds("g.father")}))""",
+    "de_novo": f"""({_OF_FATHER} OR ({_good(_lacks("g.mother"), "g.mother")})) AND ({_OF_MOTHER} OR ({_good(_lacks("g.father"), "g.father")}))""",
     "recessive": f"""CASE {_zygosity("g.ordinal")}
-        WHEN 'HOM_ALT' THEN (g.father IS NULL OR ({_HET.format(_zygosity("g.father"))} AND {_bounds("g.father")}))
-            AND (g.mother IS NULL OR ({_HET.format(_zygosity("g.mother"))} AND {_bounds("g.mother")}))
-        WHEN 'HEMI' THEN t.chrom = {_SEX_LINKED["X"]} AND (g.mother IS NULL OR ({_HET.format(_zygosity("g.mother"))} AND {_bounds("g.mother")}))
-        ELSE false END""",
-    "from_father": f"{_carries('g.father')} AND {_lacks('g.mother')} AND {_bounds('g.father')} AND {_bounds('g.mother')}",
-    "from_mother": f"{_carries('g.mother')} AND {_lacks('g.father')} AND {_bounds('g.father')} AND {_bounds('g.mother')}",
-    "from_both": f"{_carries('g.mother')} AND {_carries('g.father')} AND {_bounds('g.father')} AND {_bounds('g.mother')}",
+        WHEN 'HOM_ALT' THEN num_nonnulls(g.father, g.mother) > 0
+            AND (g.father IS NULL OR ({_good(_HET.format(_zygosity("g.father")), "g.father")}))
+            AND (g.mother IS NULL OR ({_good(_HET.format(_zygosity("g.mother")), "g.mother")}))
+        WHEN 'HEMI' THEN t.chrom = {_SEX_LINKED["X"]} AND {_good(_HET.format(_zygosity("g.mother")), "g.mother")} ELSE false END""",
+    "from_father": f"""CASE WHEN {_OF_MOTHER} THEN false WHEN {_OF_FATHER} THEN {_good(_carries("g.father"), "g.father")}
+        ELSE {_carries("g.father")} AND {_good(_lacks("g.mother"), "g.father", "g.mother")} END""",
+    "from_mother": f"""CASE WHEN {_OF_FATHER} THEN false WHEN {_OF_MOTHER} THEN {_good(_carries("g.mother"), "g.mother")}
+        ELSE {_carries("g.mother")} AND {_good(_lacks("g.father"), "g.father", "g.mother")} END""",
+    "from_both": f"""CASE WHEN {_OF_MOTHER} OR {_OF_FATHER} THEN false
+        ELSE {_carries("g.mother")} AND {_good(_carries("g.father"), "g.father", "g.mother")} END""",
     "absent_in": f"""(SELECT count(*) FROM callset_sample a WHERE a.load_id = g.load_id AND a.sample_id = ANY(:value)
         AND {_lacks("a.ordinal")} AND {_bounds("a.ordinal")}) = cardinality(:value::int[])""",
     "quality": _bounds("g.ordinal"),
-    # The second variant of the pair is t inside, so that it has to pass the same filter.
-    "compound_het": f"""{_HET.format(_zygosity("g.ordinal"))} AND EXISTS (SELECT FROM gene x WHERE x.span @> g.variant_key AND x.load_id = ANY(:loads)
+    # The second variant of the pair is t inside, so that it has to pass the same filter. What does not pass it outside has no pair looked for.
+    "compound_het": f"""CASE WHEN t.variant_key = g.variant_key AND {_HET.format(_zygosity("g.ordinal"))} AND {{filter}} THEN
+        EXISTS (SELECT FROM gene x WHERE x.span @> g.variant_key AND x.load_id = ANY(:loads)
         AND EXISTS (SELECT FROM genotype h JOIN variant t ON t.variant_key = h.variant_key
-            LEFT JOIN LATERAL (SELECT e.dp, e.gq FROM genotype_format e WHERE e.variant_key = h.variant_key AND e.load_id = h.load_id OFFSET 0) e ON true
             WHERE h.variant_key >= lower(x.span) AND h.variant_key < upper(x.span) AND h.variant_key <> g.variant_key AND h.load_id = g.load_id
-            AND {_HET.format(_zygosity("g.ordinal", "h"))} AND {_TRANS} AND {_bounds("g.ordinal", "e")} AND {{filter}} OFFSET 0) OFFSET 0)""",
+            AND {_HET.format(_zygosity("g.ordinal", "h"))} AND {_TRANS} AND {_bounds("g.ordinal", "h")} AND {{filter}} OFFSET 0) OFFSET 0) ELSE false END""",
 }
 
-# The sample's callsets, and its and its parents' places in them; worked out once per sample (OFFSET 0).
-_PLACES = "ARRAY(SELECT {} FROM callset_sample c {} WHERE c.sample_id = s.sample_id AND c.load_id = ANY(:loads) AND {} ORDER BY c.load_id)"
+# The sample's callsets; with :parents, those of them that have most of its parents, and with :beside, those that have these samples. Then its
+# and its parents' places in them. All of it is worked out once per sample (OFFSET 0).
+_LOADS = f"""ARRAY(SELECT c.load_id FROM (SELECT c.load_id, count(p.sample_id) AS parents, max(count(p.sample_id)) OVER () AS most
+    FROM callset_sample c LEFT JOIN callset_sample p ON p.load_id = c.load_id AND p.sample_id IN (s.father, s.mother)
+    WHERE c.sample_id = s.key AND c.load_id = ANY(:loads) AND {_CALLSETS.format("c")} AND (:beside::int[] IS NULL OR cardinality(:beside::int[]) =
+    (SELECT count(*) FROM callset_sample b WHERE b.load_id = c.load_id AND b.sample_id = ANY(:beside::int[]))) GROUP BY c.load_id) c
+    WHERE NOT :parents::bool OR c.parents = c.most ORDER BY c.load_id)"""
 
+_PLACES = """ARRAY(SELECT p.ordinal FROM callset_sample c LEFT JOIN callset_sample p ON p.load_id = c.load_id AND p.sample_id = {}
+    WHERE c.sample_id = s.key AND c.load_id = ANY(s.loads) ORDER BY c.load_id)"""
 
-def _parent(column: str) -> str:
-    latest = SAMPLE.columns[column].replace("t.sample_id", "s.sample_id")
-    return _PLACES.format(
-        "p.ordinal", f"LEFT JOIN callset_sample p ON p.load_id = c.load_id AND p.sample_id = {latest}", _CALLSETS.format("c")
-    )
+_PARENTS = ", ".join(f"{SAMPLE.columns[f'{parent}_id']} AS {parent}" for parent in ("father", "mother"))
 
-
-_SAMPLES = f"""(SELECT s.sample_id AS key, {_PLACES.format("c.load_id", "", _CALLSETS.format("c"))} AS loads,
-    {_PLACES.format("c.ordinal", "", _CALLSETS.format("c"))} AS ordinals, {_parent("father_id")} AS fathers, {_parent("mother_id")} AS mothers
-    FROM sample s WHERE s.sample_id = ANY(:keys) OFFSET 0) k"""
+_SAMPLES = f"""(SELECT s.key, s.loads, {_PLACES.format("s.key")} AS ordinals, {_PLACES.format("s.father")} AS fathers, {_PLACES.format("s.mother")} AS mothers
+    FROM (SELECT s.*, {_LOADS} AS loads FROM (SELECT t.sample_id AS key, {_PARENTS} FROM sample t WHERE t.sample_id = ANY(:keys) OFFSET 0) s OFFSET 0) s
+    OFFSET 0) k"""
 
 _CARRIED = f"""(SELECT g.*, o.* FROM genotype g CROSS JOIN LATERAL (SELECT k.ordinals[i] AS ordinal, k.fathers[i] AS father, k.mothers[i] AS mother
     FROM (SELECT array_position(k.loads, g.load_id) AS i OFFSET 0) i OFFSET 0) o
     WHERE {{}} AND g.load_id = ANY(k.loads) AND {_carries("o.ordinal")} {{}} OFFSET 0)"""
+
+_VARIANT = "CROSS JOIN LATERAL (SELECT v.* FROM variant v WHERE v.variant_key = d.variant_key OFFSET 0) t"
 
 CARRIED = replace(
     VARIANT,
     name="carried_variant",
     # d is what comes in genome order: what a driver finds, else what the sample carries; only of that the variants. All are fenced (OFFSET 0).
     source=f"""{_CARRIED.format("g.variant_key >= {lo} AND g.variant_key < {hi}", "ORDER BY g.variant_key{direction}")} d CROSS JOIN LATERAL (SELECT d.*) g
-        CROSS JOIN LATERAL (SELECT v.* FROM variant v WHERE v.variant_key = d.variant_key OFFSET 0) t {_FORMAT}""",
+        {_VARIANT}""",
     # Of visible loads by its anchor; one row for a variant: of the latest callset in which the sample carries it.
     visible=f"""(cardinality(k.loads) = 1 OR NOT EXISTS (SELECT FROM genotype n WHERE n.variant_key = g.variant_key AND n.load_id > g.load_id
         AND n.load_id = ANY(k.loads) AND {_carries("k.ordinals[array_position(k.loads, n.load_id)]", "n")} OFFSET 0))""",
@@ -197,7 +211,7 @@ CARRIED = replace(
     orders={"genome": Order(("d.variant_key",))},
     where={**VARIANT.where, **_FAMILY, "zygosity": f"{_zygosity('g.ordinal')} = ANY(:value)"},
     drivers={
-        name: f"{driver} CROSS JOIN LATERAL {_CARRIED.format('g.variant_key = d.variant_key', '')} g {_FORMAT}"
+        name: f"{driver.replace(DRIVEN, _VARIANT)} CROSS JOIN LATERAL {_CARRIED.format('g.variant_key = d.variant_key', '')} g"
         for name, driver in VARIANT.drivers.items()
     },
 )

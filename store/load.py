@@ -210,11 +210,13 @@ def begin(
     options: dict,
     hold: bool = False,
     normalized: bool = True,
+    cohort_now: Callable[[psycopg.Connection], str] | None = None,
 ) -> Load | AlreadyLoaded:
     """Opens a load in the ledger, or goes on with one that was cut off, or says that it is all there already.
 
     `conn` must be in autocommit mode; it holds a lock on the load until `finish` or `abort`. `options` are those that
-    decide what the rows are. Raises StoreError when the version exists with other content, or is being loaded now.
+    decide what the rows are. `cohort_now` says, where nobody did, which cohort the samples belong to: it is asked again while no other load
+    can begin. Raises StoreError when the version exists with other content, or is being loaded now, or when the cohort is another by now.
     """
     with conn.transaction():
         conn.execute("LOCK TABLE load IN SHARE ROW EXCLUSIVE MODE")
@@ -228,6 +230,11 @@ def begin(
             if state == "loaded":
                 return AlreadyLoaded(load_id, name, old_version, load_id in current(conn).loads)
             return _resume(conn, load_id, name, old_version, hold, options.get("cohort"))
+        if cohort_now and (now := cohort_now(conn)) != options["cohort"]:
+            raise StoreError(
+                f"another load has begun meanwhile, and the samples of {dataset} would belong to cohort {now} now, not {options['cohort']}",
+                "Load it again, or say whose samples they are: --cohort NAME",
+            )
         row = conn.execute("SELECT dataset_id, kind FROM dataset WHERE name = %s", (dataset,)).fetchone()
         if row and row[1] != kind:
             raise StoreError(f"dataset {dataset!r} holds {row[1]}, not {kind}", "Choose another name with --dataset.")

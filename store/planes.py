@@ -84,30 +84,32 @@ def encode(calls: Calls) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=SCHEMA)
 
 
-def decode(rows: Sequence[Mapping[str, Any]], samples: int) -> Calls:
-    """The calls of rows with the columns of SCHEMA, as the database gives them."""
-    v = len(rows)
-    alleles = np.zeros((v, 2 * samples), np.int8)
-    phased = np.zeros((v, samples), bool)
-    phase_sets = np.full((v, samples), NO_NUMBER, np.int32)
+def decode(rows: Sequence[Mapping[str, Any]], samples: int, ordinals: np.ndarray | None = None) -> Calls:
+    """The calls of rows with the columns of SCHEMA, as the database gives them: of all samples, or of those at some ordinals, in their order."""
+    wanted = np.arange(samples) if ordinals is None else ordinals
+    slots = (2 * wanted[:, None] + [0, 1]).ravel()
+    v, n = len(rows), len(wanted)
+    alleles = np.zeros((v, 2 * n), np.int8)
+    phased = np.zeros((v, n), bool)
+    phase_sets = np.full((v, n), NO_NUMBER, np.int32)
     for place, row in enumerate(rows):
         for name, value in (("other", OTHER), ("missing", MISSING), ("alt", ALT)):
             if row[name] is not None:
-                alleles[place, _bits(row[name], 2 * samples)] = value
+                alleles[place, _bits(row[name], 2 * samples, slots)] = value
         if row["alt_slots"] is not None:
-            alleles[place, row["alt_slots"]] = ALT
+            alleles[place, np.isin(slots, row["alt_slots"])] = ALT
         if row["phasing"] == PHASED:
             phased[place] = True
         elif row["phase"] is not None:
-            phased[place] = _bits(row["phase"], samples)
+            phased[place] = _bits(row["phase"], samples, wanted)
         if row["haploid"] is not None:
-            haploid = _bits(row["haploid"], samples)
+            haploid = _bits(row["haploid"], samples, wanted)
             alleles[place, 1::2][haploid] = ABSENT
             phased[place, haploid] = False
         if row["phase_sets"] is not None:
-            phase_sets[place] = [NO_NUMBER if number is None else number for number in row["phase_sets"]]
-    texts = {place: row["calls"] for place, row in enumerate(rows) if row["calls"] is not None}
-    return Calls(alleles.reshape(v, samples, 2), phased, texts, phase_sets if (phase_sets != NO_NUMBER).any() else None)
+            phase_sets[place] = [NO_NUMBER if (number := row["phase_sets"][i]) is None else number for i in wanted.tolist()]
+    texts = {place: [row["calls"][i] for i in wanted.tolist()] for place, row in enumerate(rows) if row["calls"] is not None}
+    return Calls(alleles.reshape(v, n, 2), phased, texts, phase_sets if (phase_sets != NO_NUMBER).any() else None)
 
 
 def texts(calls: Calls, other: str = "2") -> np.ndarray:
@@ -130,8 +132,9 @@ def number_lists(numbers: np.ndarray) -> pa.Array:
     return _lists(values, np.where(present, numbers.shape[1], 0), present)
 
 
-def _bits(plane: bytes, count: int) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(plane, np.uint8), count=count, bitorder="little").view(bool)
+def _bits(plane: bytes, count: int, bits: np.ndarray) -> np.ndarray:
+    """Which of these bits of a plane of so many are set."""
+    return np.unpackbits(np.frombuffer(plane, np.uint8), count=count, bitorder="little").view(bool)[bits]
 
 
 def _packed(bits: np.ndarray) -> np.ndarray:

@@ -61,31 +61,50 @@ _NAMING = (("callset_sample", "sample_id"), *(("sample_info", column) for column
 
 
 def cohorts(conn: psycopg.Connection) -> list[str]:
-    """The cohorts of the store."""
-    return [name for (name,) in conn.execute("SELECT DISTINCT cohort FROM sample ORDER BY 1")]
+    """The cohorts of the store: those of complete loads, held ones too."""
+    found = conn.execute("SELECT DISTINCT options ->> 'cohort' AS c FROM load WHERE state = 'loaded' AND options ? 'cohort' ORDER BY c")
+    return [name for (name,) in found]
 
 
 def cohort_of(conn: psycopg.Connection, dataset: str, names: Sequence[str]) -> str:
     """The cohort that the samples of a callset belong to where nobody says: that of the dataset's earlier versions; else the one cohort
-    whose panel or pedigree names all of them and that has no other callset yet; else one of the dataset's own.
+    whose visible panel or pedigree names all of them and that has no other callset yet; else one of the dataset's own.
 
     People of two callsets are never taken for the same because they have the same names: S1 is in every hospital.
     """
-    earlier = conn.execute(
-        """SELECT l.options ->> 'cohort' FROM load l JOIN dataset d USING (dataset_id)
-        WHERE d.name = %s AND l.options ? 'cohort' AND l.state <> 'unloaded' ORDER BY l.load_id DESC LIMIT 1""",
-        (dataset,),
-    ).fetchone()
-    if earlier:
-        return earlier[0]
+    if earlier := _earlier_cohort(conn, dataset):
+        return earlier
     described = conn.execute(
-        """SELECT s.cohort FROM sample s WHERE s.name = ANY(%s) AND EXISTS (SELECT FROM sample_info i WHERE i.sample_id = s.sample_id)
+        f"""SELECT s.cohort FROM sample s WHERE s.name = ANY(%s)
+        AND EXISTS (SELECT FROM sample_info i WHERE i.sample_id = s.sample_id AND i.load_id = {_CURRENT})
         AND NOT EXISTS (SELECT FROM load l JOIN dataset d USING (dataset_id)
             WHERE d.kind = 'variants' AND l.options ->> 'cohort' = s.cohort AND l.state <> 'unloaded')
         GROUP BY s.cohort HAVING count(*) = %s""",
         (list(names), len(names)),
     ).fetchall()
     return described[0][0] if len(described) == 1 else dataset
+
+
+def cohort_described(conn: psycopg.Connection, dataset: str, names: Sequence[str], own: str) -> str:
+    """The cohort that the people of a panel or pedigree belong to where nobody says: that of the dataset's earlier versions; else the only
+    one of the store, if it has somebody of one of these names; else `own`."""
+    if earlier := _earlier_cohort(conn, dataset):
+        return earlier
+    there = cohorts(conn)
+    if len(there) != 1:
+        return own
+    shared = conn.execute("SELECT FROM sample WHERE cohort = %s AND name = ANY(%s) LIMIT 1", (there[0], list(names))).fetchone()
+    return own if shared is None else there[0]
+
+
+def _earlier_cohort(conn: psycopg.Connection, dataset: str) -> str | None:
+    """The cohort of the latest version of a dataset, which may be unfinished: then it is gone on with."""
+    row = conn.execute(
+        """SELECT l.options ->> 'cohort' FROM load l JOIN dataset d USING (dataset_id)
+        WHERE d.name = %s AND l.options ? 'cohort' AND l.state <> 'unloaded' ORDER BY l.load_id DESC LIMIT 1""",
+        (dataset,),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def in_callsets(conn: psycopg.Connection, load_id: int) -> int | None:
@@ -100,15 +119,16 @@ def in_callsets(conn: psycopg.Connection, load_id: int) -> int | None:
 
 
 def known(conn: psycopg.Connection, cohort: str) -> Known:
-    """What the current release says of the samples of a cohort."""
+    """What the current release says of the samples of a cohort; how populations are grouped, too, only files of this cohort say."""
     population = conn.execute(
         f"""SELECT DISTINCT ON (s.name) s.name, i.population FROM sample s JOIN sample_info i USING (sample_id)
         WHERE s.cohort = %s AND i.population IS NOT NULL AND i.load_id = {_CURRENT} ORDER BY s.name, i.load_id DESC""",
         (cohort,),
     )
     larger = conn.execute(
-        f"""SELECT DISTINCT ON (name) name, super_population FROM population
-        WHERE super_population IS NOT NULL AND load_id = {_CURRENT} ORDER BY name, load_id DESC"""
+        f"""SELECT DISTINCT ON (p.name) p.name, p.super_population FROM population p JOIN load l USING (load_id)
+        WHERE l.options ->> 'cohort' = %s AND p.super_population IS NOT NULL AND p.load_id = {_CURRENT} ORDER BY p.name, p.load_id DESC""",
+        (cohort,),
     )
     return Known(dict(population.fetchall()), dict(larger.fetchall()))
 

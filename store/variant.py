@@ -15,6 +15,9 @@ KEY_HEX = "upper(lpad(to_hex({} # (1::bigint << 63)), 16, '0'))"
 TYPE = """CASE WHEN length(t.ref) = 1 AND length(t.alt) = 1 THEN 'SNV' WHEN length(t.ref) = length(t.alt) THEN 'MNV'
 WHEN length(t.ref) = 1 AND t.ref = left(t.alt, 1) THEN 'INSERTION' WHEN length(t.alt) = 1 AND t.alt = left(t.ref, 1) THEN 'DELETION' ELSE 'INDEL' END"""
 
+DRIVEN = "JOIN variant t ON t.variant_key = d.variant_key"
+"""SQL between the keys that a driver finds and their variants."""
+
 # Every EXISTS is fenced with OFFSET 0, so that the planner cannot turn it into a join and lose the genome order.
 _RECORD = "EXISTS (SELECT FROM variant_record r WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND {} OFFSET 0)"
 _CONSEQUENCE = (
@@ -22,7 +25,7 @@ _CONSEQUENCE = (
 )
 _DAMAGING = (
     "(SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
-    "AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key"
+    "AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d " + DRIVEN
 )
 # These imply the condition of the partial index transcript_consequence_damaging. Impact is the annotator's, severity ours.
 _DAMAGING_IMPACT = "c.impact <= 2 AND c.impact = ANY(:value)"
@@ -98,12 +101,12 @@ VARIANT = Read(
     },
     drivers={
         "pathogenic": f"""(SELECT DISTINCT c.variant_key FROM clinical_significance c WHERE c.variant_key >= {{lo}} AND c.variant_key < {{hi}}
-            AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}) d
-            JOIN variant t ON t.variant_key = d.variant_key""",
+            AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}) d {DRIVEN}""",
         "damaging_impact": _DAMAGING % _DAMAGING_IMPACT,
         "damaging_consequence": _DAMAGING % _DAMAGING_TERMS,
         "rsid": """(SELECT DISTINCT i.variant_key FROM rsid i WHERE i.rsid = ANY(:value) AND i.load_id = ANY(:loads)
-            AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}) d JOIN variant t ON t.variant_key = d.variant_key""",
+            AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}) d """
+        + DRIVEN,
     },
 )
 

@@ -1,6 +1,6 @@
 """Who has no other allele than this one, where are they from, and what else does the first of them carry in the gene?
 
-    python carriers.py rs4813331 http://127.0.0.1:8000/graphql
+Run it as `python carriers.py rs4813331 http://127.0.0.1:8000/graphql`, after `ariadne-codegen` has written vkg_client/.
 """
 
 from __future__ import annotations

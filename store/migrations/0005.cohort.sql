@@ -6,6 +6,17 @@ ALTER TABLE dataset DROP CONSTRAINT dataset_kind_check;
 ALTER TABLE dataset ADD CONSTRAINT dataset_kind_check CHECK (kind IN ('variants', 'genes', 'scores', 'samples'));
 COMMENT ON COLUMN dataset.kind IS 'What its loads hold: variants (VCF), genes (GTF), scores (one number per variant) or samples (populations, pedigrees).';
 
+-- Headers are open data. As loaders/header.py does now: no names of samples, and no lines that may tell of them.
+UPDATE load_file f SET header = (
+    SELECT coalesce(string_agg(t.line || E'\n', '' ORDER BY t.n), '') FROM (
+        SELECT CASE WHEN l.line ^@ '#CHROM' THEN array_to_string((string_to_array(l.line, E'\t'))[:9], E'\t') ELSE l.line END AS line, l.n
+        FROM string_to_table(rtrim(f.header, E'\n'), E'\n') WITH ORDINALITY AS l (line, n)
+        WHERE l.line ^@ '#CHROM' OR l.line ~ '^##(INFO|FORMAT|FILTER|ALT|contig|fileformat|reference)='
+        OR l.line ~ '^##(source|fileDate|phasing|assembly)=' AND NOT EXISTS (
+            SELECT FROM unnest((string_to_array(substring(f.header FROM '#CHROM[^\n]*'), E'\t'))[10:]) AS s (name)
+            WHERE s.name <> '' AND strpos(l.line, s.name) > 0)) t)
+WHERE strpos(f.header, E'\n#CHROM') > 0 OR f.header ^@ '#CHROM';
+
 CREATE TABLE sample (
     sample_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cohort    text NOT NULL,
@@ -140,8 +151,8 @@ COMMENT ON FUNCTION sample_bit(bytea, integer) IS 'The bit of a sample in a plan
 
 CREATE FUNCTION alt_pair(alt bytea, alt_slots integer[], ordinal integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN alt_slots IS NULL THEN coalesce(allele_pair(alt, ordinal), 0)
-        ELSE (2 * ordinal = ANY (alt_slots))::integer + 2 * (2 * ordinal + 1 = ANY (alt_slots))::integer END;
-COMMENT ON FUNCTION alt_pair(bytea, integer[], integer) IS 'Which alleles of a sample are the ALT: 0 none, 1 the first, 2 the second, 3 both.';
+        ELSE coalesce((2 * ordinal = ANY (alt_slots))::integer + 2 * (2 * ordinal + 1 = ANY (alt_slots))::integer, 0) END;
+COMMENT ON FUNCTION alt_pair(bytea, integer[], integer) IS 'Which alleles of a sample are the ALT: 0 none, 1 the first, 2 the second, 3 both; 0 for no sample.';
 
 CREATE FUNCTION genotype_zygosity(alt bytea, alt_slots integer[], other bytea, missing bytea, haploid bytea, ordinal integer)
     RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE

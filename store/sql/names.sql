@@ -55,6 +55,19 @@ SELECT DISTINCT population FROM frequency_population WHERE load_id = ANY($1::int
 -- Names of the populations that visible samples can be of. $1 loads.
 SELECT DISTINCT name FROM population WHERE load_id = ANY($1::int[]) ORDER BY 1;
 
+-- name: dataset_names
+-- Names of the datasets of the visible loads. $1 loads.
+SELECT DISTINCT d.name FROM load l JOIN dataset d USING (dataset_id) WHERE l.load_id = ANY($1::int[]) ORDER BY 1;
+
+-- name: callset_names
+-- Names of the visible callsets. $1 loads.
+SELECT DISTINCT d.name FROM load l JOIN dataset d USING (dataset_id)
+WHERE l.load_id = ANY($1::int[]) AND (l.counts ->> 'callset_sample')::bigint > 0 ORDER BY 1;
+
+-- name: cohort_names
+-- Names of the cohorts of the visible callsets and files of samples. $1 loads.
+SELECT DISTINCT options ->> 'cohort' AS cohort FROM load WHERE load_id = ANY($1::int[]) AND options ->> 'cohort' IS NOT NULL ORDER BY 1;
+
 -- name: formats_kept
 -- Whether a visible callset keeps DP, GQ or AD. $1 loads.
 SELECT coalesce(bool_or((counts ->> 'genotype_format')::bigint > 0), false) AS kept FROM load WHERE load_id = ANY($1::int[]);

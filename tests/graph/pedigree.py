@@ -173,7 +173,7 @@ class Families:
         asked = {
             "deNovo": lambda: self._de_novo(f, v, call, father, mother),
             "homozygousRecessive": lambda: self._recessive(f, v, call, father, mother),
-            "inheritedFrom": lambda: self._inherited(f, father, mother),
+            "inheritedFrom": lambda: self._inherited(f, v, call, father, mother),
             "absentIn": lambda: all((other := v.call(name)) is not None and other.lacks and other.good(f) for name in f["absentIn"]),
             "compoundHet": lambda: call.het and any(self._compound(f, sample, v, other) for other in self.variants if passes(other)),
         }
@@ -185,21 +185,31 @@ class Families:
 
     @staticmethod
     def _de_novo(f: dict[str, Any], v: Observed, call: Call, father: Call | None, mother: Call | None) -> bool:
-        needed = {"Y": [father], "MT": [mother], "X": [mother] if call.zygosity == "HEMI" else [father, mother]}.get(v.chrom, [father, mother])
+        needed = {"Y": [father], "MT": [mother], "X": [mother] if call.zygosity == "HEMI" else [father, mother]}.get(
+            v.chrom, [father, mother]
+        )
         return all(parent is not None and parent.lacks and parent.good(f) for parent in needed)
 
     @staticmethod
     def _recessive(f: dict[str, Any], v: Observed, call: Call, father: Call | None, mother: Call | None) -> bool:
         if call.zygosity == "HEMI":
-            return v.chrom == "X" and (mother is None or (mother.het and mother.good(f)))
+            return v.chrom == "X" and mother is not None and mother.het and mother.good(f)
         there = [parent for parent in (father, mother) if parent is not None]
-        return call.zygosity == "HOM_ALT" and all(parent.het and parent.good(f) for parent in there)
+        return call.zygosity == "HOM_ALT" and bool(there) and all(parent.het and parent.good(f) for parent in there)
 
     @staticmethod
-    def _inherited(f: dict[str, Any], father: Call | None, mother: Call | None) -> bool:
+    def _inherited(f: dict[str, Any], v: Observed, call: Call, father: Call | None, mother: Call | None) -> bool:
+        only = {"Y": "FATHER", "MT": "MOTHER", "X": "MOTHER" if call.zygosity == "HEMI" else None}.get(v.chrom)
+        if only is not None:
+            parent = father if only == "FATHER" else mother
+            return f["inheritedFrom"] == only and parent is not None and parent.carries and parent.good(f)
         if father is None or mother is None or not (father.good(f) and mother.good(f)):
             return False
-        sides = {"FATHER": (father.carries, mother.lacks), "MOTHER": (mother.carries, father.lacks), "BOTH": (father.carries, mother.carries)}
+        sides = {
+            "FATHER": (father.carries, mother.lacks),
+            "MOTHER": (mother.carries, father.lacks),
+            "BOTH": (father.carries, mother.carries),
+        }
         return all(sides[f["inheritedFrom"]])
 
     def _compound(self, f: dict[str, Any], sample: str, v: Observed, other: Observed) -> bool:
@@ -211,7 +221,7 @@ class Families:
             return False
         if not any(g[0] == v.chrom == other.chrom and g[1] <= v.pos <= g[2] and g[1] <= other.pos <= g[2] for g in self.genes.values()):
             return False
-        origins = [self._origin(*self._parents(sample, each)) for each in (v, other)]
+        origins = [self._origin(f, *self._parents(sample, each)) for each in (v, other)]
         if None not in origins:
             return origins[0] != origins[1]
         if one.phased and two.phased and one.phase_set == two.phase_set and len(one.alleles) == len(two.alleles) == 2:
@@ -219,8 +229,8 @@ class Families:
         return True
 
     @staticmethod
-    def _origin(father: Call | None, mother: Call | None) -> str | None:
-        if father is None or mother is None:
+    def _origin(f: dict[str, Any], father: Call | None, mother: Call | None) -> str | None:
+        if father is None or mother is None or not (father.good(f) and mother.good(f)):
             return None
         if father.carries and mother.lacks:
             return "FATHER"

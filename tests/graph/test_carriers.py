@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graph.api import Api
+from tests.graph.conftest import DATA
 from tests.graph.pedigree import Call, Observed, read_vcf
 
 DECLARED = "$first: Int, $after: String, $last: Int, $before: String, $zygosity: [Zygosity!]"
@@ -257,7 +258,7 @@ def test_genotypes_of_a_sample_at_many_variants_are_those_of_the_file(demo: Api,
 def test_counted_frequencies_are_those_of_the_calls(demo: Api, data: Demo, place: int) -> None:
     query = """query ($id: String!) { variant(id: $id) { frequencies { population alleleCount alleleNumber frequency homozygotes hemizygotes counted load { dataset } }
         all: frequency { alleleCount counted } fin: frequency(population: "FIN", callset: "kg300") { alleleCount frequency }
-        other: frequency(population: "FIN", callset: "panel") { alleleCount } nobody: frequency(population: "AFR") { alleleCount } } }"""
+        other: frequency(population: "FIN", callset: "panel") { alleleCount } } }"""
     v = data.variants[place]
     found = demo.data(query, {"id": v.name})["variant"]
     counts = {}
@@ -274,4 +275,34 @@ def test_counted_frequencies_are_those_of_the_calls(demo: Api, data: Demo, place
     assert len(found["frequencies"]) == len(counts)
     assert found["all"] == {"alleleCount": counts["ALL"]["alleleCount"], "counted": True}
     assert found["fin"] == {"alleleCount": counts["FIN"]["alleleCount"], "frequency": counts["FIN"]["frequency"]}
-    assert found["other"] is found["nobody"] is None
+    assert found["other"] is None
+
+
+def test_frequencies_are_counted_whatever_the_ploidy(family: Api) -> None:
+    """Of the families: with haploid and triploid calls, calls that are missing or half missing, and a variant that nobody was called at."""
+    query = """query ($ids: [String!]!) { variants(ids: $ids, first: 200) { nodes { name frequencies(dataset: ["narrow"]) {
+        population alleleCount alleleNumber frequency homozygotes hemizygotes counted } } } }"""
+    variants = {v.name: v for v in read_vcf(DATA / "family.vcf")}
+    found = family.data(query, {"ids": list(variants)})["variants"]["nodes"]
+    assert {row["name"] for row in found} == set(variants)
+    for row in found:
+        v = variants[row["name"]]
+        calls = [call for name in v.samples if (call := v.call(name)) is not None]
+        alleles = [allele for call in calls for allele in call.alleles if allele != "."]
+        ac, an = alleles.count("1"), len(alleles)
+        assert row["frequencies"] == [
+            {
+                "population": "ALL", "alleleCount": ac, "alleleNumber": an, "frequency": ac / an if an else None, "counted": True,
+                "homozygotes": sum(call.zygosity == "HOM_ALT" for call in calls), "hemizygotes": sum(call.zygosity == "HEMI" for call in calls),
+            }
+        ], v.info["CASE"]  # fmt: skip
+    nobody = next(v.name for v in variants.values() if v.info["CASE"] == "nobody_called")
+    query = """query ($id: String!, $filter: VariantFilter) { variants(ids: [$id], filter: $filter) { nodes { name
+        frequency(callset: "narrow") { alleleNumber frequency } } } }"""
+    assert family.data(query, {"id": nobody})["variants"]["nodes"] == [
+        {"name": nobody, "frequency": {"alleleNumber": 0, "frequency": None}}
+    ]
+    for bounds in ({}, {"min": 0}, {"max": 1}):
+        assert family.data(query, {"id": nobody, "filter": {"frequency": [{"dataset": "narrow"} | bounds]}})["variants"]["nodes"] == [], (
+            "unknown is not 0"
+        )

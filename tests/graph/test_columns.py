@@ -92,10 +92,12 @@ async def test_answers_are_those_of_graphql_core(tree: str, document: str) -> No
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_saved_operations_answer_as_on_graphql_core(path: Path, demo: Api, annotated: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_operations_answer_as_on_graphql_core(
+    path: Path, demo: Api, annotated: Api, family: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query = path.read_text()
     first, second = query.splitlines()[:2]
-    api = {"demo": demo, "annotated": annotated}[first.removeprefix("# ").split(":")[0]]
+    api = {"demo": demo, "annotated": annotated, "family": family}[first.removeprefix("# ").split(":")[0]]
 
     def answer() -> tuple[Any, list[Any]]:
         found = api.ask(query, orjson.loads(second.removeprefix("# ")) if second.startswith("# {") else None)

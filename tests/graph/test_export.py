@@ -118,10 +118,11 @@ def test_odd_calls_are_written_as_bcftools_norm_writes_them(own_store: str, tmp_
     load_vcf(own_store, ODDITIES, unnormalized=True, assembly="GRCh37")
     found = gts(write(own_store, tmp_path / "o.vcf", all_samples=True))
     # bcftools 1.16 does not read a phase before the first allele, stops at odd depths, and wants chromosomes in the header.
-    lines = [re.sub(r"(?<=\t)(GT|[^\t:;=]*[|/.\d]):[^\t]*", r"\1", line) for line in ODDITIES.read_text().splitlines() if "leading_phase" not in line]
-    lines[1:1] = [f"##contig=<ID={name}>" for name in sorted({line.split("\t")[0] for line in lines if line[0] != "#"})]
+    lines = [line for line in ODDITIES.read_text().splitlines() if "leading_phase" not in line]
+    head, rows = [line for line in lines if line.startswith("##")], [line.split("\t") for line in lines if not line.startswith("##")]
+    head += [f"##contig=<ID={name}>" for name in sorted({row[0] for row in rows[1:]})]
     plain = tmp_path / "plain.vcf"
-    plain.write_text("\n".join(lines) + "\n")
+    plain.write_text("\n".join((*head, *("\t".join((*row[:8], *(cell.partition(":")[0] for cell in row[8:]))) for row in rows))) + "\n")
     theirs = {key: row for key, row in gts(norm(plain)).items() if key[2] not in ("*", "<DEL>")}
     leading = found.pop(next(key for key in found if key[0] == 115))
     assert leading == {"mother": "|0|1", "father": "/1", "son": "|0", "daughter": "/0/1", "cell_line": "|1|1"}
@@ -176,13 +177,29 @@ def test_without_samples_nothing_of_persons_is_written(demo_url: str, tmp_path: 
 
 
 def test_filters_mean_what_they_mean_in_the_api(family_url: str, tmp_path: Path) -> None:
-    found = calls(write(family_url, tmp_path / "f.vcf", dataset=["narrow"], all_samples=True, filter="{type: [INSERTION]}", region="20:1-5000000"))
+    found = calls(
+        write(family_url, tmp_path / "f.vcf", dataset=["narrow"], all_samples=True, filter="{type: [INSERTION]}", region="20:1-5000000")
+    )
     assert [row["SON"]["GT"] for row in found.values()] == ["0/1"]
 
 
 def test_the_command_writes_the_file(demo_url: str, tmp_path: Path) -> None:
     output = tmp_path / "out.vcf.gz"
-    command = [sys.executable, "-m", "vkg", "query", "variants", "--gene", "SIRPA", "--sample", "HG00097", "--sample", "HG00096", "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "vkg",
+        "query",
+        "variants",
+        "--gene",
+        "SIRPA",
+        "--sample",
+        "HG00097",
+        "--sample",
+        "HG00096",
+        "--output",
+        str(output),
+    ]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"VKG_DATABASE_URL": demo_url}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = text_of(output)

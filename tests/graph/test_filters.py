@@ -28,12 +28,12 @@ def facts(annotated_url: str) -> list[Facts]:
 
 @pytest.fixture(scope="module")
 def demo_facts(sites: list[Any]) -> list[Facts]:
-    """Those of the demo VCF, from its text."""
+    """Those of the demo VCF, from its text. Frequencies are counted; AC and AN are of these samples, as AF is not."""
     return [
         Facts(
             site.name, site.ref, site.alt,
             records=[{"dataset": "kg300", "qual": None, "filter": [], "info": site.info}],
-            rsids=set(site.ids), frequencies=[("kg300", "ALL", float(site.info["AF"]))],
+            rsids=set(site.ids), frequencies=[("kg300", "ALL", int(site.info["AC"]) / int(site.info["AN"]))],
         )
         for site in sites
     ]  # fmt: skip

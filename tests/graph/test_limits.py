@@ -74,6 +74,7 @@ REFUSED = [
     ("introspection of types of types", '{ __type(name: "Query") { ' + "ofType { " * 16 + "name" + " }" * 16 + " } }", "TOO_DEEP", "more than 16 levels"),
     ("pages of pages of pages", nested(2, first=100), "TOO_MANY_COST", "more than 100,000 objects"),
     ("pages of lists", "{ genes(first: 1000) { nodes { variants(first: 1000) { nodes { id } } } } }", "TOO_MANY_COST", "more than 100,000 objects"),
+    ("calls of many samples at many variants", "{ samples(first: 1000) { nodes { genotypes(ids: [" + '"rs1" ' * 200 + "]) { gt } } } }", "TOO_MANY_COST", "more than 100,000 objects"),
     ("a cost by default sizes", nested(3, first=50).replace("(first: 50)", ""), "TOO_MANY_COST", "more than 100,000 objects"),
 ]  # fmt: skip
 
@@ -127,6 +128,8 @@ def test_lists_of_names_count_by_their_length(demo: Api) -> None:
     query = "query ($inputs: [String!]!) { resolve(inputs: $inputs) { variant { genes(first: 200) { nodes { id } } } } }"
     assert demo.cost(query, {"inputs": ["rs1"] * 100})["objects"] == 100 + 100 + 100 * 200
     assert demo.error(query, {"inputs": ["rs1"] * 1000})["code"] == "TOO_MANY_COST"
+    query = "query ($ids: [String!]!) { samples(first: 20) { nodes { genotypes(ids: $ids) { gt } } } }"
+    assert demo.cost(query, {"ids": ["rs4813331"] * 70})["objects"] == 20 + 20 * 70
     assert demo.cost('{ search(text: "SIRP") { ... on Gene { symbol } } }')["objects"] == 10
 
 

@@ -24,13 +24,15 @@ OF_VARIANTS = """carriers(first: 2) { edges { gt callset { name samples(first: 1
 OF_SAMPLES = """population { name load { dataset } } callsets { name load { dataset } } father { name } mother { name } parents { name } children { nodes { name } }
     variants(region: "20:1890000-1900000", first: 2, zygosity: [HET], family: { absentIn: ["HG01501"] }) { edges { gt callset { name } node { name records { line } } } }
     genotypes(ids: ["rs4813331", "20-1897442-C-T"]) { gt variant { name } callset { name } }"""
-OF_POPULATIONS = "superPopulation { name } subPopulations { nodes { name } } samples(first: 2) { nodes { name callsets { name } } } load { dataset }"
+OF_POPULATIONS = (
+    "superPopulation { name } subPopulations { nodes { name } } samples(first: 2) { nodes { name callsets { name } } } load { dataset }"
+)
 
 
 @pytest.mark.parametrize(
     ("parents", "links", "most"),
     [
-        ('variants(region: "20:1890000-2300000", first: $first)', OF_VARIANTS, 11),
+        ('variants(region: "20:1890000-2300000", first: $first)', OF_VARIANTS, 12),
         ("samples(first: $first)", OF_SAMPLES, 15),
         ("populations(first: $first)", OF_POPULATIONS, 6),
     ],

@@ -13,8 +13,11 @@ import pytest
 
 from loaders import vcf
 from loaders.errors import InputError
+from loaders.header import VcfHeader
 from loaders.run import ingest
 from loaders.samples_job import samples_job
+from loaders.vcf_job import vcf_job
+from store.errors import StoreError
 from store.load import AlreadyLoaded, Load
 from store.release import current, purge, unload
 from tests.loaders.test_run import everything, rows
@@ -70,10 +73,26 @@ def test_the_ledger_does_not_name_samples(grch37: Conn, load_vcf: Any, oddities:
     ((header,),) = rows(grch37, "SELECT header FROM load_file")
     names = ("mother", "father", "son", "daughter", "cell_line")
     assert not re.search("|".join(names), header)
-    kept = [
-        line for line in oddities.read_text().splitlines() if line.startswith("##") and not any(n in line.split("=", 1)[1] for n in names)
-    ]
+    kept = [line for line in oddities.read_text().splitlines() if re.match("##(fileformat|reference|INFO|FORMAT|contig)=", line)]
     assert header == "\n".join([*kept, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT", ""])
+
+
+def test_a_header_that_anybody_may_read_has_only_lines_that_tell_of_no_sample() -> None:
+    columns = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
+    kept = [
+        "##fileformat=VCFv4.2", "##fileDate=20240102", "##source=caller 1.0", "##phasing=partial", "##assembly=ftp://x/y.fa", "##reference=b37",
+        '##FILTER=<ID=q10,Description="CHILD">', '##ALT=<ID=DEL,Description="x">', '##INFO=<ID=AC,Number=A,Type=Integer,Description="x">',
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">', "##contig=<ID=20,length=63025520>",
+    ]  # fmt: skip
+    lost = [
+        "##GATKCommandLine=<ID=HaplotypeCaller,CommandLine=--input /bams/CHILD.bam>", "##source=/bams/CHILD.bam", "##fileDate=of_MUM_2",
+        "##phasing=CHILD", "##assembly=CHILD.fa", "##bcftools_viewCommand=view in.vcf", "##SAMPLE=<ID=CHILD>", "##PEDIGREE=<Child=CHILD>",
+        "##pedigreeDB=x", "##INFOx=1", "##sourceFile=x", "##",
+    ]  # fmt: skip
+    header = VcfHeader.parse([*lost, *kept, f"{columns}\tCHILD\tMUM"])
+    assert header.samples == ("CHILD", "MUM")
+    assert header.public_text == "\n".join([*kept, columns, ""])
+    assert VcfHeader.parse(["##source=CHILD", columns]).public_text == f"##source=CHILD\n{columns}\n"
 
 
 def test_bcf_gives_the_same_genotypes(grch37: Conn, load_vcf: Any, write_cohort: Write) -> None:
@@ -177,3 +196,20 @@ def test_the_cohort_where_nobody_says(grch37: Conn, load_vcf: Any, write_cohort:
     assert cohort("a b", "first", "20 2 . A G . . . GT 0/1") == "described"  # a new version, though its cohort has a callset now
     assert cohort("a b", "second") == "second"  # perhaps other people of the same names
     assert cohort("a b", "third", cohort="described") == "described"
+
+
+def test_of_two_callsets_that_choose_one_cohort_at_once_the_later_is_refused(
+    grch37: Conn, load_vcf: Any, write_cohort: Write, tmp_path: Path
+) -> None:
+    panel = tmp_path / "people.panel"
+    panel.write_text("sample\tpop\na\tX\nb\tX\n")
+    ingest(grch37, *samples_job(grch37, panel, cohort="described"))
+    paths = [write_cohort("a b", "20 1 . A G . . . GT 0/1 0/0", name=f"{name}.vcf") for name in ("one", "two")]
+    (one, read_one), (two, read_two) = (vcf_job(grch37, [path]) for path in paths)
+    assert one.options["cohort"] == two.options["cohort"] == "described"
+    ingest(grch37, one, read_one)
+    with pytest.raises(StoreError, match="the samples of two would belong to cohort two now, not described"):
+        ingest(grch37, two, read_two)
+    assert rows(grch37, "SELECT name FROM dataset ORDER BY 1") == [("one",), ("people.panel",)]
+    assert load_vcf(grch37, paths[1]).load.cohort == "two"
+    ingest(grch37, one, read_one)

@@ -98,6 +98,7 @@ def test_plink_has_six_columns_and_no_header(write: Write, text: str) -> None:
         ("B", "F1", "FEMALE", None, None, None, None),
         ("C", "F1", None, None, "A", "B", "2"),
         ("D", None, "FEMALE", None, "E", None, "1.5"),
+        ("E", None, "MALE", None, None, None, None),
     ]
     assert (populations, rejects) == ([], [])
 
@@ -115,7 +116,8 @@ def test_plink_has_six_columns_and_no_header(write: Write, text: str) -> None:
 )
 def test_columns_are_found_by_their_usual_names(write: Write, header: str, row: str) -> None:
     infos, populations, _ = rows_of(write(f"##about\n{header}\n{row}\n"))
-    assert infos == [("S", "F", "MALE", "GBR", "P", "Q", "2")]
+    bare = [("P", None, "MALE", None, None, None, None), ("Q", None, "FEMALE", None, None, None, None)]
+    assert infos == [("S", "F", "MALE", "GBR", "P", "Q", "2"), *bare]
     assert populations == [("GBR", "EUR"), ("EUR", None)]
 
 
@@ -143,7 +145,7 @@ def test_rows_that_are_not_right_are_rejected_one_by_one(write: Write) -> None:
     infos, _, rejects = rows_of(
         write("sample\tsex\tfather\tmother\nA\tF\nB\tF\t0\t0\n.\tM\t0\t0\nC\tx1\t0\t0\nD\tM\tP\tP\nE\tM\tB\t0\nF\tM\t0\tG\nG\tM\tF2\tM2\n")
     )
-    assert [row[0] for row in infos] == ["B", "G"]
+    assert [row[0] for row in infos] == ["B", "G", "F2", "M2"]
     assert rejects == [
         (2, "too few columns", "2 of at least 4"),
         (4, "no name", ""),
@@ -274,7 +276,8 @@ def test_the_pedigree_of_1000_genomes_is_what_csv_reads(real: Path) -> None:
         plain = list(csv.DictReader(file, delimiter="\t"))
     infos, populations, rejects = rows_of(path)
     sexes = {"1": "MALE", "2": "FEMALE"}
-    assert infos == [
+    own = {r["Individual ID"] for r in plain}
+    assert [row for row in infos if row[0] in own] == [
         (
             r["Individual ID"], r["#Family ID"], sexes[r["Gender"]], r["Population"],
             *(None if r[column] == "0" else r[column] for column in ("Paternal ID", "Maternal ID", "Phenotype")),
@@ -282,7 +285,10 @@ def test_the_pedigree_of_1000_genomes_is_what_csv_reads(real: Path) -> None:
         for r in plain
     ]  # fmt: skip
     assert set(populations) == {(r["Population"], None) for r in plain}
-    assert (len(infos), sum(row[4] is not None for row in infos) > 600, rejects) == (3501, True, [])
+    bare = {row[0]: row[1:] for row in infos if row[0] not in own}
+    assert set(bare) == {r[parent] for r in plain for parent in ("Paternal ID", "Maternal ID")} - own - {"0"}
+    assert {row[:1] + row[2:] for row in bare.values()} <= {(None,) * 5}
+    assert (len(infos) - len(bare), sum(row[4] is not None for row in infos) > 600, rejects) == (3501, True, [])
 
 
 def test_the_panel_of_the_demo_is_read() -> None:

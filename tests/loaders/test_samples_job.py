@@ -60,6 +60,7 @@ FAM_STORED = [
     ("c", "B", "FEMALE", None, None),
     ("c", "C", None, None, "A"),
     ("c", "D", "FEMALE", None, "E"),
+    ("c", "E", "MALE", None, None),
 ]
 
 
@@ -67,11 +68,11 @@ def test_a_load_is_visible_at_once_and_the_same_file_again_is_a_no_op(grch37: Co
     path = write(FAM, "some.fam.gz")
     outcome = load(grch37, path, cohort="c")
     assert isinstance(outcome, Outcome)
-    assert (outcome.load.dataset, outcome.load.counts, outcome.load.cohort) == ("some", {"records": 4, "sample_info": 4}, "c")
+    assert (outcome.load.dataset, outcome.load.counts, outcome.load.cohort) == ("some.fam", {"records": 4, "sample_info": 5}, "c")
     assert outcome.load.load_id in release.current(grch37).loads
     assert [(row.kind, row.visible) for row in release.loads(grch37)] == [("samples", True)]
     assert isinstance(load(grch37, path), AlreadyLoaded), "the cohort is the only one"
-    assert isinstance(load(grch37, path, cohort="c", dataset="some"), AlreadyLoaded)
+    assert isinstance(load(grch37, path, cohort="c", dataset="some.fam"), AlreadyLoaded)
     assert stored(grch37) == FAM_STORED
 
 
@@ -80,7 +81,7 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_samples_go_with_their_
 ) -> None:
     monkeypatch.setattr(release, "LONGEST_REQUEST", "0 seconds")
     old = load(grch37, write(FAM, "people.fam"), cohort="c", version="1")
-    new = load(grch37, write("sample\tpop\nA\tGBR\nZ\tFIN\n", "people.tsv"), version="2")
+    new = load(grch37, write("sample\tpop\nA\tGBR\nZ\tFIN\n", "people.tsv"), dataset="people.fam", version="2")
     assert isinstance(old, Outcome)
     assert isinstance(new, Outcome)
     assert release.current(grch37).loads == [new.load.load_id]
@@ -114,20 +115,50 @@ def test_a_pedigree_that_cannot_be_stores_nothing(grch37: Conn, write: Write) ->
     assert (release.loads(grch37), grch37.execute("SELECT count(*) FROM sample").fetchone()) == ([], (0,))
 
 
-def test_the_cohort_is_the_one_given_or_the_only_one_or_the_datasets_name(grch37: Conn, write: Write) -> None:
-    path = write("sample\tpop\nA\tGBR\n", "first.panel")
-    load(grch37, path)
-    load(grch37, path, dataset="second")
-    load(grch37, path, dataset="third", cohort="another")
-    assert [row[0] for row in stored(grch37)] == ["first", "first", "another"]
-    with pytest.raises(InputError, match=r"the store has several cohorts\n  .*--cohort NAME \(another, first\)"):
-        load(grch37, path, dataset="fourth")
+def test_the_cohort_where_nobody_says(grch37: Conn, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    def cohort(path: Path, **options: Any) -> str | None:
+        outcome = load(grch37, path, **options)
+        assert isinstance(outcome, Outcome)
+        return outcome.load.cohort
+
+    one, two = write("sample\tpop\nA\tGBR\n", "first.panel"), write("sample\tpop\nX\tGBR\n", "other.panel")
+    assert cohort(one) == "first"
+    assert capsys.readouterr().err.startswith("cohort first: --cohort NAME says otherwise\n")
+    assert cohort(one, dataset="second") == "first", "the only one, and it has A"
+    assert cohort(two, dataset="hospital") == "hospital", "other people, as far as one can tell"
+    assert cohort(one, dataset="third") == "third", "there are two cohorts"
+    assert cohort(two, dataset="second", version="2") == "first", "as the earlier version"
+    capsys.readouterr()
+    assert cohort(one, dataset="fourth", cohort="another") == "another"
+    assert "--cohort" not in capsys.readouterr().err
+
+
+def test_a_pedigree_beside_a_vcf_of_the_same_name_is_of_its_cohort(grch37: Conn, write: Write, load_vcf: Any, write_cohort: Any) -> None:
+    """Whichever comes first."""
+    pedigree, rows = write(FAM, "fam.ped"), ["20 1 . A G . . . GT 0/1 0/0"]
+    vcf = load_vcf(grch37, write_cohort("A B", *rows, name="fam.vcf")).load
+    ped = load(grch37, pedigree)
+    assert isinstance(ped, Outcome)
+    assert (vcf.dataset, vcf.cohort, ped.load.dataset, ped.load.cohort) == ("fam", "fam", "fam.ped", "fam")
+    later = load(grch37, write(FAM.replace("A", "P").replace("B", "Q"), "later.ped.gz"))
+    assert isinstance(later, Outcome)
+    after = load_vcf(grch37, write_cohort("P Q", *rows, name="later.vcf")).load
+    assert (later.load.dataset, later.load.cohort, after.dataset, after.cohort) == ("later.ped", "fam", "later", "later")
+
+
+def test_a_parent_without_a_row_is_a_sample_too(grch37: Conn, write: Write) -> None:
+    outcome = load(grch37, write("F A P M 1 1\nF B P N 2 1\nF C M Q 0 1\nF P X Y 9 1\n"), cohort="c")
+    assert isinstance(outcome, Outcome)
+    assert outcome.load.counts == {"records": 4, "rejects": 1, "sample_info": 7}
+    assert [(name, sex, father) for _, name, sex, _, father in stored(grch37)] == [
+        ("A", "MALE", "P"), ("B", "FEMALE", "P"), ("C", None, "M"), ("M", None, None), ("N", "FEMALE", None), ("P", "MALE", None), ("Q", "FEMALE", None),
+    ]  # fmt: skip
 
 
 def test_a_dataset_of_another_kind_is_left_alone(grch37: Conn, write: Write, load_vcf: Any, write_vcf: Any) -> None:
     load_vcf(grch37, write_vcf("20 1 . A G . . ."), dataset="some")
     with pytest.raises(StoreError, match="'some' holds variants, not samples"):
-        load(grch37, write(FAM))
+        load(grch37, write(FAM), dataset="some")
 
 
 def test_it_is_said_how_many_samples_have_genotypes(grch37: Conn, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,8 +167,8 @@ def test_it_is_said_how_many_samples_have_genotypes(grch37: Conn, write: Write, 
     loaded(grch37, "vcf", "kg", called=["HG00097", "NA18939", "NA00001"])
     load(grch37, write(PANEL, "two.panel"), hold=True)
     assert "2 of 3 samples are in callsets of cohort kg\n" in capsys.readouterr().err
-    load(grch37, write(FAM))
-    assert "0 of 4 samples are in callsets of cohort kg\n" in capsys.readouterr().err
+    load(grch37, write(FAM), cohort="kg")
+    assert "0 of 5 samples are in callsets of cohort kg\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("committed", [0, 1, 2, 4])
@@ -175,7 +206,7 @@ def test_the_command_loads_and_says_so(
         vkg.main()
     said = capsys.readouterr()
     assert ended.value.code in (0, None), said.err
-    assert said.out.startswith("kg 3: 3 records: 3 sample_info, 4 population\n")
+    assert said.out.startswith("kg.panel 3: 3 records: 3 sample_info, 4 population\n")
     assert "1 of 3 samples are in callsets of cohort kg\n" in said.err
 
 

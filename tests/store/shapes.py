@@ -11,6 +11,14 @@ from graph import schema  # noqa: F401 - declares the links
 from graph.relation import Link, entities, links
 from store.read import Filter, Mode, Read, compose, where
 
+INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format"}
+"""The tables of what is known of single persons."""
+
+
+def is_individual(sql: str) -> bool:
+    """True where a statement reads what is known of single persons."""
+    return not INDIVIDUAL.isdisjoint(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
 
+from loaders.header import VcfHeader
+from store import migrate as migrations
 from store import release
 from store.copy import Chunk
+from store.errors import StoreError
 from store.load import Load, SourceFile, begin
 from store.read import Filter, Read, compose, where
-from store.sample import CALLSET, CALLSET_OF, POPULATION, SAMPLE, Known, cohorts, in_callsets, known, number_samples
+from store.sample import (
+    CALLSET,
+    CALLSET_OF,
+    POPULATION,
+    SAMPLE,
+    Known,
+    cohort_described,
+    cohort_of,
+    cohorts,
+    in_callsets,
+    known,
+    number_samples,
+)
 
 Conn = psycopg.Connection[Any]
 
@@ -82,7 +99,6 @@ def test_names_become_numbers_that_a_cohort_keeps(db: Conn) -> None:
     (other,) = number_samples(db, "other", rows.slice(0, 1)).to_pylist()
     assert other["sample_id"] not in number.values()
     assert samples(db) == [("kg", "A"), ("kg", "B"), ("other", "B")]
-    assert cohorts(db) == ["kg", "other"]
 
 
 def test_no_names_are_no_numbers(db: Conn) -> None:
@@ -141,6 +157,94 @@ def test_a_load_that_is_aborted_leaves_no_samples(db: Conn) -> None:
     assert samples(db) == [("kg", name) for name in "ABC"]
     load.abort()
     assert samples(db) == [("kg", "A")]
+
+
+# ---- cohorts
+
+
+def test_cohorts_are_those_of_complete_loads(db: Conn) -> None:
+    loaded(db, "panel", "b", infos=[{"sample_id": "A"}])
+    gone = loaded(db, "gone", "c", infos=[{"sample_id": "A"}])
+    loaded(db, "held", "a", hold=True, infos=[{"sample_id": "A"}])
+    start(db, "unfinished", "d").write(0, chunk(infos=[{"sample_id": "A"}]), lambda rejects: None)
+    release.unload(db, gone)
+    assert cohorts(db) == ["a", "b"]
+
+
+def test_a_callset_goes_to_the_people_of_a_visible_file_only(db: Conn) -> None:
+    panel = [{"sample_id": "A"}, {"sample_id": "B"}]
+    held = loaded(db, "held", "held", hold=True, infos=panel)
+    unfinished = start(db, "unfinished", "unfinished")
+    unfinished.write(0, chunk(infos=panel), lambda rejects: None)
+    gone = loaded(db, "gone", "gone", infos=panel)
+    release.unload(db, gone)
+    assert cohort_of(db, "vcf", ["A", "B"]) == "vcf"
+    release.publish(db, held)
+    assert cohort_of(db, "vcf", ["A", "B"]) == "held"
+    assert cohort_of(db, "vcf", ["A", "C"]) == "vcf"
+    unfinished.file_done(0)
+    unfinished.finish()
+    assert cohort_of(db, "vcf", ["A", "B"]) == "vcf", "two describe them"
+    assert cohort_of(db, "gone", ["A", "B"]) == "gone"
+
+
+def test_a_panel_goes_to_the_only_cohort_where_that_has_one_of_its_people(db: Conn) -> None:
+    assert cohort_described(db, "panel", ["A"], "own") == "own"
+    loaded(db, "vcf", "people", called=["A", "B"])
+    assert cohort_described(db, "panel", ["B", "C"], "own") == "people"
+    assert cohort_described(db, "panel", ["C"], "own") == "own"
+    loaded(db, "panel", "mine", infos=[{"sample_id": "Z"}])
+    assert cohort_described(db, "panel", ["A", "B"], "own") == "mine"
+    assert cohort_described(db, "another", ["A", "B"], "own") == "own", "there are two cohorts"
+
+
+def test_a_cohort_that_was_chosen_is_looked_at_again_when_the_load_begins(db: Conn) -> None:
+    loaded(db, "panel", "people", infos=[{"sample_id": "A"}])
+    file = SourceFile("one", "one", 1)
+
+    def begun(dataset: str) -> Load:
+        found = begin(
+            db, dataset=dataset, kind="variants", version=None, files=[file], options={"cohort": "people"},
+            cohort_now=lambda conn: cohort_of(conn, dataset, ["A"]),
+        )  # fmt: skip
+        assert isinstance(found, Load)
+        return found
+
+    first = begun("one")
+    with pytest.raises(StoreError, match=r"the samples of two would belong to cohort two now, not people\n  .*--cohort NAME"):
+        begun("two")
+    assert begun("one").load_id == first.load_id, "one that was cut off goes on"
+    assert db.execute("SELECT count(*) FROM dataset WHERE name = 'two'").fetchone() == (0,)
+
+
+def test_headers_of_a_store_without_cohorts_lose_the_names_of_samples(empty_url: str, tmp_path: Path) -> None:
+    folder = Path(migrations.__file__).with_name("migrations")
+    for file in folder.glob("000[1-4].*.sql"):
+        shutil.copy(file, tmp_path)
+    migrations.migrate(empty_url, str(tmp_path))
+    columns = "#CHROM POS ID REF ALT QUAL FILTER INFO".replace(" ", "\t")
+    kept = [
+        "##fileformat=VCFv4.2",
+        "##reference=GRCh37",
+        '##INFO=<ID=AF,Number=A,Type=Float,Description="of 5% = x">',
+        "##contig=<ID=20>",
+        "##source=caller",
+    ]
+    lost = [
+        "##GATKCommandLine=<ID=x,CommandLine=I=/bams/CHILD.bam>", "##SAMPLE=<ID=CHILD>", "##bcftools_viewCommand=view in.vcf", "##source=CHILD.bam",
+        "##INFOx=1",
+    ]  # fmt: skip
+    of_vcf = [*kept[:2], *lost, *kept[2:], f"{columns}\tFORMAT\tCHILD\tMUM"]
+    headers = ["\n".join(of_vcf) + "\n", f"##source=CHILD\n{columns}\n", "#!genome-build GRCh37\n##x\n", None]
+    with psycopg.connect(empty_url, autocommit=True) as conn:
+        for ordinal, header in enumerate(headers):
+            conn.execute(
+                "INSERT INTO load_file (load_id, ordinal, path, sha256, bytes, header) VALUES (1, %s, 'p', 's', 1, %s)", (ordinal, header)
+            )
+        migrations.migrate(empty_url)
+        found = [header for (header,) in conn.execute("SELECT header FROM load_file ORDER BY ordinal")]
+    assert found == ["\n".join([*kept, f"{columns}\tFORMAT"]) + "\n", *headers[1:]]
+    assert found[:2] == [VcfHeader.parse(str(header).splitlines()).public_text for header in headers[:2]]
 
 
 # ---- reading: a store that says several things of the same people
@@ -324,7 +428,10 @@ def test_what_is_known_of_a_cohort_is_what_is_visible(db: Conn) -> None:
     store = Store(db)
     larger = {"GBR": "EUR", "FIN": "EUR", "YRI": "AFR", "TSI": "EUR"}
     assert known(db, "kg") == Known({"A": "GBR", "B": "GBR", "C": "TSI", "D": "YRI"}, larger)
-    assert known(db, "another") == Known({}, larger)
+    assert known(db, "another") == Known({}, {})
+    loaded(db, "regrouped", "another", infos=[{"sample_id": "A", "population": "GBR"}], populations={"GBR": "ISLES", "ISLES": None})
+    assert known(db, "another") == Known({"A": "GBR"}, {"GBR": "ISLES"})
+    assert known(db, "kg").super_population == larger, "as the cohort's own files have it"
     release.publish(db, store.hidden)
     assert known(db, "kg") == Known({"A": "GBR", "B": "GBR", "C": "TSI", "D": "GBR", "X": "GBR"}, larger | {"GBR": "ASIA"})
 
