@@ -42,7 +42,7 @@ class FamilyFilter:
     )
     homozygous_recessive: bool | None = strawberry.field(
         default=None,
-        description="true: homozygous, and heterozygous in each parent in the callset, of whom there is one at least; or a call of one allele on X, and heterozygous in the mother.",
+        description="true: homozygous, and heterozygous in each parent in the callset, of whom there is one at least (a father's one allele on X counts); or a call of one allele on X, and heterozygous in the mother.",
     )
     compound_het: bool | None = strawberry.field(
         default=None,

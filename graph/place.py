@@ -61,7 +61,7 @@ async def place(ctx: Context, view: View, region: str | None, gene: str | None, 
             f"This filter reads every variant it passes over, so it needs a region of at most {LARGEST_FILTERED_REGION:,} bases"
             + (f", not {size:,}." if size else "."),
             value=region,
-            hint="Name a region, gene or ids, or add a selective condition: impact HIGH or MODERATE, clinicalSignificance PATHOGENIC, rsid.",
+            hint="Name a region or a gene, or add a selective condition: impact HIGH or MODERATE, clinicalSignificance PATHOGENIC, rsid.",
         )
     return dict(zip(("lo", "hi"), found.keys(), strict=True)) if found else {}
 

@@ -153,7 +153,7 @@ _FAMILY = {
     "de_novo": f"""({_OF_FATHER} OR ({_good(_lacks("g.mother"), "g.mother")})) AND ({_OF_MOTHER} OR ({_good(_lacks("g.father"), "g.father")}))""",
     "recessive": f"""CASE {_zygosity("g.ordinal")}
         WHEN 'HOM_ALT' THEN num_nonnulls(g.father, g.mother) > 0
-            AND (g.father IS NULL OR ({_good(_HET.format(_zygosity("g.father")), "g.father")}))
+            AND (g.father IS NULL OR ({_good(f"({_HET.format(_zygosity('g.father'))} OR t.chrom = {_SEX_LINKED['X']} AND {_zygosity('g.father')} = 'HEMI')", "g.father")}))
             AND (g.mother IS NULL OR ({_good(_HET.format(_zygosity("g.mother")), "g.mother")}))
         WHEN 'HEMI' THEN t.chrom = {_SEX_LINKED["X"]} AND {_good(_HET.format(_zygosity("g.mother")), "g.mother")} ELSE false END""",
     "from_father": f"""CASE WHEN {_OF_MOTHER} THEN false WHEN {_OF_FATHER} THEN {_good(_carries("g.father"), "g.father")}

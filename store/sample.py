@@ -213,7 +213,6 @@ SAMPLE = Read(
         "callset": f"""t.cohort = ANY(ARRAY(SELECT l.options ->> 'cohort' FROM load l WHERE l.load_id = ANY({NAMED_LOADS.format("ANY(:value)")})))
             AND EXISTS (SELECT FROM callset_sample c WHERE c.sample_id = t.sample_id AND c.load_id = ANY(:loads)
             AND c.load_id = ANY({NAMED_LOADS.format("ANY(:value)")}) OFFSET 0)""",
-        "called": "EXISTS (SELECT FROM callset_sample c WHERE c.sample_id = t.sample_id AND c.load_id = ANY(:loads) OFFSET 0) = :value",
     },
 )
 

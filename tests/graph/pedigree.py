@@ -195,7 +195,12 @@ class Families:
         if call.zygosity == "HEMI":
             return v.chrom == "X" and mother is not None and mother.het and mother.good(f)
         there = [parent for parent in (father, mother) if parent is not None]
-        return call.zygosity == "HOM_ALT" and bool(there) and all(parent.het and parent.good(f) for parent in there)
+        of_father = father is not None and v.chrom == "X" and father.zygosity == "HEMI"  # a daughter has his one X
+        return (
+            call.zygosity == "HOM_ALT"
+            and bool(there)
+            and all((parent.het or (parent is father and of_father)) and parent.good(f) for parent in there)
+        )
 
     @staticmethod
     def _inherited(f: dict[str, Any], v: Observed, call: Call, father: Call | None, mother: Call | None) -> bool:

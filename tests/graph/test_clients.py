@@ -185,7 +185,7 @@ def test_typescript(examples: Path, url: str, expected: Callable[[str], str]) ->
     types = (folder / "src" / "generated" / "graphql.ts").read_text()
     code = re.sub(r"/\*.*?\*/", "", types, flags=re.DOTALL)
     assert [line for line in code.splitlines() if re.search(r"\bany\b", line) and "__meta__" not in line] == []
-    assert "export type Zygosity =\n  /** The one allele that was called (X, Y, MT) is ALT. */\n  | 'HEMI'" in types
+    assert "export type Zygosity =\n  /** The call has one allele (X, Y, MT), and it is ALT. */\n  | 'HEMI'" in types
     assert "readonly zygosity: Zygosity, readonly node: " in types, "a carrier is never without"
     assert "readonly recordCount: BigIntText, readonly loadedAt: Timestamp" in types
     assert "readonly info: Json | null" in types

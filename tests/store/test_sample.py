@@ -349,8 +349,6 @@ CONDITIONS: list[tuple[str, Any, str]] = [
     ("callset", ["vcf"], "A B C"),
     ("callset", ["vcf", "other"], "another/A another/Z A B C"),
     ("callset", ["hidden_calls"], ""),
-    ("called", True, "another/A another/Z A B C"),
-    ("called", False, "D"),
 ]
 
 
