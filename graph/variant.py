@@ -98,9 +98,9 @@ class Variant(Node):
     async def frequency(
         ctx: Context, view: View, *, population: PopulationName = "ALL", callset: CallsetName = None
     ) -> Frequency | None:  # fmt: skip
-        """Its allele frequency in one population, as the latest load that has one says; null where none has."""
+        """Its allele frequency in one population, as the latest load that has one says; null where none has, or nothing was called."""
         await check_frequencies(ctx, view, population, callset)
-        return Ask(where(population=[population], dataset=[callset] if callset is not None else None))
+        return Ask(where(population=[population], dataset=[callset] if callset is not None else None, known=True))
 
     @link(CARRIER, by="variant", on="variant_key", access="individual")
     async def carriers(

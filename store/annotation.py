@@ -107,5 +107,5 @@ FREQUENCY = Read(
     },
     by=_BY_VARIANT,
     orders={"load": Order(("t.load_id", "p.ordinal")), "newest": Order(("t.load_id", "p.ordinal"), descending=True)},
-    where={"population": "p.population = ANY(:value)", "dataset": _DATASET},
+    where={"population": "p.population = ANY(:value)", "dataset": _DATASET, "known": "(t.af[p.ordinal] IS NOT NULL) = :value"},
 )
