@@ -21,7 +21,7 @@ from store import release
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, begin
 from tests.loaders.test_samples import FAM, PANEL
-from tests.store.test_sample import loaded
+from tests.store.people import loaded
 
 Conn = psycopg.Connection[Any]
 Write = Callable[..., Path]
