@@ -26,7 +26,7 @@ from .context import Context, View
 from .cursor import encode_cursor
 from .errors import UserError
 from .export_genotypes import HEADER as FORMAT_LINES
-from .export_genotypes import NO_FORMAT, Columns, columns_of
+from .export_genotypes import Columns, columns_of
 from .filters import VariantFilter
 from .page import LARGEST_PAGE, Window
 from .relation import ROOT, Link, links
@@ -201,7 +201,7 @@ async def _write_vcf(write: Write, rows: AsyncIterator[Row], samples: Sequence[s
         cells = (
             names.get(variant["chrom"], variant["chrom"]), str(variant["pos"]), ";".join(record["ids"]) or ".", variant["ref"], variant["alt"],
             _qual(record["qual"], "."), ";".join(record["filter"]) if record["filter"] is not None else ".", _info(record["info"]),
-            *((row.format or NO_FORMAT, *(row.calls or ["."] * len(samples))) if samples else ()),
+            *((row.format or "GT", *(row.calls or ["."] * len(samples))) if samples else ()),
         )  # fmt: skip
         write("\t".join(cells) + "\n")
     if first is None:

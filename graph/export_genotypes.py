@@ -27,8 +27,6 @@ HEADER = {
 }
 """Header lines of the FORMAT keys that the store keeps, for callsets whose own header has none."""
 
-NO_FORMAT = "GT"
-
 _MOST_CALLS = 5_000_000  # in memory at once, in several forms
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .assembly import chrom
 from .planes import SCHEMA
 from .read import By, Order, Read
 from .sample import SAMPLE
@@ -76,7 +77,8 @@ FORMAT = Read(
 
 # A long plane is fetched once (|| makes a copy), not once for every sample. Only the samples of the page are looked up by their name.
 _CARRIERS = f"""(SELECT g.variant_key, g.load_id, g.phasing, g.alt || ''::bytea AS alt, g.alt_slots, g.other || ''::bytea AS other,
-    g.missing || ''::bytea AS missing, g.haploid || ''::bytea AS haploid, g.phase, g.calls, g.phase_sets, count(*) OVER () > 1 AS again FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} OFFSET 0) g
+    g.missing || ''::bytea AS missing, g.haploid || ''::bytea AS haploid, g.phase, g.calls, g.phase_sets, count(*) OVER () > 1 AS again
+    FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} OFFSET 0) g
     CROSS JOIN LATERAL (SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE g.alt IS NOT NULL AND c.load_id = g.load_id
     AND allele_pair(g.alt, c.ordinal) <> 0 UNION ALL SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE c.load_id = g.load_id
     AND c.ordinal = ANY(ARRAY(SELECT s >> 1 FROM unnest(g.alt_slots) s))) t"""
@@ -102,7 +104,7 @@ CARRIER = replace(
 
 # ---- variants that a sample carries
 
-_SEX_LINKED = {"X": 23, "Y": 24, "MT": 25}
+_X, _Y, _MT = map(chrom, ("X", "Y", "MT"))
 
 
 def _bounds(ordinal: str, g: str = "g") -> str:
@@ -141,8 +143,8 @@ _TRANS = f"""CASE WHEN {_origin("g")} + {_origin("h")} IS NOT NULL THEN {_origin
 _HET = "{} IN ('HET', 'HET_OTHER_ALT')"
 
 # A son's X comes from his mother, MT from the mother, Y from the father. The ploidy of the call tells a son's X, so PAR needs no list.
-_OF_MOTHER = f"(t.chrom = {_SEX_LINKED['MT']} OR (t.chrom = {_SEX_LINKED['X']} AND {_zygosity('g.ordinal')} = 'HEMI'))"
-_OF_FATHER = f"t.chrom = {_SEX_LINKED['Y']}"
+_OF_MOTHER = f"(t.chrom = {_MT} OR (t.chrom = {_X} AND {_zygosity('g.ordinal')} = 'HEMI'))"
+_OF_FATHER = f"t.chrom = {_Y}"
 
 
 def _good(condition: str, *parents: str) -> str:
@@ -153,9 +155,9 @@ _FAMILY = {
     "de_novo": f"""({_OF_FATHER} OR ({_good(_lacks("g.mother"), "g.mother")})) AND ({_OF_MOTHER} OR ({_good(_lacks("g.father"), "g.father")}))""",
     "recessive": f"""CASE {_zygosity("g.ordinal")}
         WHEN 'HOM_ALT' THEN num_nonnulls(g.father, g.mother) > 0
-            AND (g.father IS NULL OR ({_good(f"({_HET.format(_zygosity('g.father'))} OR t.chrom = {_SEX_LINKED['X']} AND {_zygosity('g.father')} = 'HEMI')", "g.father")}))
+            AND (g.father IS NULL OR ({_good(f"({_HET.format(_zygosity('g.father'))} OR t.chrom = {_X} AND {_zygosity('g.father')} = 'HEMI')", "g.father")}))
             AND (g.mother IS NULL OR ({_good(_HET.format(_zygosity("g.mother")), "g.mother")}))
-        WHEN 'HEMI' THEN t.chrom = {_SEX_LINKED["X"]} AND {_good(_HET.format(_zygosity("g.mother")), "g.mother")} ELSE false END""",
+        WHEN 'HEMI' THEN t.chrom = {_X} AND {_good(_HET.format(_zygosity("g.mother")), "g.mother")} ELSE false END""",
     "from_father": f"""CASE WHEN {_OF_MOTHER} THEN false WHEN {_OF_FATHER} THEN {_good(_carries("g.father"), "g.father")}
         ELSE {_carries("g.father")} AND {_good(_lacks("g.mother"), "g.father", "g.mother")} END""",
     "from_mother": f"""CASE WHEN {_OF_FATHER} THEN false WHEN {_OF_MOTHER} THEN {_good(_carries("g.mother"), "g.mother")}

@@ -181,7 +181,8 @@ class Families:
 
     def _parents(self, sample: str, v: Observed) -> tuple[Call | None, Call | None]:
         person = self.people[sample]
-        return tuple(None if name is None else v.call(name) for name in (person.father, person.mother))  # type: ignore[return-value]
+        father, mother = (None if name is None else v.call(name) for name in (person.father, person.mother))
+        return father, mother
 
     @staticmethod
     def _de_novo(f: dict[str, Any], v: Observed, call: Call, father: Call | None, mother: Call | None) -> bool:
