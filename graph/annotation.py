@@ -125,7 +125,12 @@ class Frequency:
     allele_number: int | None = leaf("Alleles called.")
     homozygotes: int | None = leaf("Individuals homozygous for ALT, where published or counted.")
     hemizygotes: int | None = leaf("Individuals with one allele that is ALT (X, Y, MT), where counted.")
-    counted: bool = leaf("True where the genotypes of the callset were counted when it was loaded, false where its INFO says so.")
+    counted: bool = leaf(
+        "True where the genotypes of a callset were counted, when it was loaded or since (vkg derive frequencies); false where a file says so."
+    )
+    filter: list[str] | None = leaf(
+        "FILTER of the record of a file of frequencies: PASS, or the failed filters. Null where it is not filtered, and of files whose records tell it."
+    )
 
     @link(LOAD, by="pk", on="load_id")
     def load(ctx: Context) -> Load:

@@ -20,6 +20,10 @@ class DatasetKind(Enum):
     GENES = strawberry.enum_value("GENES", description="A gene annotation.")
     SCORES = strawberry.enum_value("SCORES", description="Numbers per variant.")
     SAMPLES = strawberry.enum_value("SAMPLES", description="What a panel or a pedigree says of people.")
+    IBD = strawberry.enum_value("IBD", description="Segments shared by descent, and of homozygosity by descent.")
+    POPULATIONS = strawberry.enum_value("POPULATIONS", description="What populations are called and part of.")
+    ANCESTRY = strawberry.enum_value("ANCESTRY", description="Principal components of people.")
+    FREQUENCIES = strawberry.enum_value("FREQUENCIES", description="Allele frequencies of populations, without variants.")
 
 
 @entity(LOAD, description="One version of one dataset in the store: the provenance of every observation.", key_of=whole_number)

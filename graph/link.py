@@ -130,7 +130,7 @@ def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
                 return next(iter(items), None)
             return items if gaps else [item for item in items if item is not None]
 
-        return _field(resolver, function, parameters, None, {})
+        return _field(resolver, function, parameters, None, {}, (on,) if on else ())
 
     return decorate
 
@@ -149,6 +149,7 @@ def _field(
     parameters: list[inspect.Parameter],
     declared: Link | None,
     extra: dict[str, Any],
+    made_of: tuple[str, ...] = (),
 ) -> Any:
     kind = inspect.Parameter
     info = kind("info", kind.POSITIONAL_OR_KEYWORD, annotation=strawberry.Info)
@@ -165,4 +166,4 @@ def _field(
     resolver.__dict__["__signature__"] = signature
     resolver.__annotations__ = {p.name: p.annotation for p in [info, *arguments, *pages]} | {"return": returns}
     resolver.__name__, resolver.__qualname__, resolver.__module__ = function.__name__, function.__qualname__, names.__name__
-    return strawberry.field(resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared})
+    return strawberry.field(resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared, "made_of": made_of})

@@ -52,12 +52,25 @@ def only_sample(rows: Sequence[Any], name: str) -> Any:
 
 async def sample_ids(ctx: Context, view: View, names: Sequence[str]) -> list[int]:
     """The numbers of samples that must be there, each once, in the order given. Raises UserError UNKNOWN_SAMPLE or AMBIGUOUS_NAME."""
+    return list(dict.fromkeys(row["sample_id"] for row in await _samples(ctx, view, names)))
+
+
+async def two_samples(ctx: Context, view: View, sample1: str, sample2: str) -> list[Any]:
+    """The rows of two different samples that must be there. Raises UserError UNKNOWN_SAMPLE, AMBIGUOUS_NAME or SAME_SAMPLE."""
+    first, second = await _samples(ctx, view, [sample1, sample2]) if sample1 != sample2 else [None, None]
+    if first == second:
+        hint = "hbdSegments has what both haplotypes of one person share."
+        raise UserError("SAME_SAMPLE", "sample1 and sample2 are the same person.", value=sample2[:80], hint=hint)
+    return [first, second]
+
+
+async def _samples(ctx: Context, view: View, names: Sequence[str]) -> list[Any]:
     found = await find_samples(ctx, view, names)
     for name, rows in found.items():
         if not rows:
             hint = "search(text:) finds samples by the start of their names; samples lists them."
             raise UserError("UNKNOWN_SAMPLE", f"No visible load names a sample {name[:80]!r}.", value=name[:80], hint=hint)
-    return list(dict.fromkeys(only_sample(rows, name)["sample_id"] for name, rows in found.items()))
+    return [only_sample(rows, name) for name, rows in found.items()]
 
 
 async def check_known(ctx: Context, view: View, what: str, names: Sequence[str] | None, known_by: str, code: str, hint: str) -> None:
@@ -99,3 +112,15 @@ async def check_frequencies(ctx: Context, view: View, population: str, dataset: 
     await check_known(ctx, view, "has frequencies of a population", populations, "population_names", "UNKNOWN_POPULATION", hint)
     datasets = [dataset] if dataset is not None else []
     await check_known(ctx, view, "is of a dataset", datasets, "dataset_names", "UNKNOWN_CALLSET", "Load one with vkg load vcf.")
+
+
+async def analyses_of(ctx: Context, view: View, name: str | None) -> list[int] | None:
+    """The loads of the analysis of ancestry with this name, None for all. Raises UserError UNKNOWN_ANALYSIS."""
+    if name is None:
+        return None
+    visible = await ctx.query(statement("ancestry_runs"), list(view.loads))
+    found = [run["load_id"] for run in visible if run["name"] == name]
+    if not found:
+        hint = f"There are {', '.join(run['name'] for run in visible)}." if visible else "Load one with vkg load ancestry."
+        raise UserError("UNKNOWN_ANALYSIS", f"No visible analysis of ancestry is named {name[:80]!r}.", value=name[:80], hint=hint)
+    return found

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from store.gene import GENE
+from store.ibd import RUN, SHARED, SHARED_BY_BOTH
 from store.ledger import LOAD, RELEASE
-from store.read import where
+from store.read import both, where
 from store.region import Region
 from store.sample import CALLSET, POPULATION, SAMPLE
 from store.statements import statement
@@ -20,10 +21,11 @@ from .errors import UserError
 from .filters import conditions
 from .gene import Filter, Flank
 from .genotype import Callsets
+from .ibd import MinLength, Source, checked_length, run_of_pair, runs_of
 from .ledger import DatasetKind
-from .link import Ask, Connection, Ref, computed, define, leaf, link
+from .link import Ask, Connection, EdgeConnection, Ref, computed, define, leaf, link
 from .node import Node, ref
-from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, only_sample, sample_ids
+from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, only_sample, sample_ids, two_samples
 from .place import GeneName, Ids, RegionText, keys_of, one_place, only_gene, place
 from .relation import ROOT
 from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
@@ -33,14 +35,20 @@ from .variant import Datasets, Populations
 
 if TYPE_CHECKING:
     from .gene import Gene
+    from .ibd import IBDRun
     from .ledger import Load, Release
     from .sample import Callset, Population, Sample
+    from .sharing import IBDSharing, SharedVariantEdge
     from .variant import Variant
 
 Kind = Annotated[DatasetKind | None, strawberry.argument(description="Only datasets of this kind.")]
 SampleNames = Annotated[list[str] | None, strawberry.argument(description="Only samples of these names, NAME or COHORT/NAME.")]
 Cohorts = Annotated[list[str] | None, strawberry.argument(description="Only samples of these cohorts.")]
 Families = Annotated[list[str] | None, strawberry.argument(description="Only samples of these families.")]
+OneSample = Annotated[str, strawberry.argument(description="Name of a sample, or COHORT/NAME.")]
+SharedOnly = Annotated[
+    bool, strawberry.argument(description="Only those that both carry: on the joined haplotypes where these are known, else both people.")
+]
 Named = Annotated[bool | None, strawberry.argument(description="Only releases with a name, or only others.")]
 
 
@@ -224,6 +232,41 @@ class Query:
     def populations(ctx: Context, *, name: Populations = None) -> Connection[Population]:
         """The populations that samples can be of, by name."""
         return Ask(where(name=name))
+
+    @link(RUN, by="all")
+    async def ibd_runs(ctx: Context, view: View, *, source: Source = None) -> list[IBDRun]:
+        """The visible runs of segments shared by descent, oldest first."""
+        return Ask(where(load=await runs_of(ctx, view, source)))
+
+    @computed()
+    async def ibd_shared(
+        ctx: Context, view: View, keys: Sequence[int], *, sample1: OneSample, sample2: OneSample, min_length_cm: MinLength = 0, source: Source = None
+    ) -> IBDSharing | None:  # fmt: skip
+        """What two people share by descent: segments, centimorgans, and how they may be related. Of one run: the latest visible one of their cohort;
+        null where there is none."""
+        from .sharing import sharing_of
+
+        people = await two_samples(ctx, view, sample1, sample2)
+        run = await run_of_pair(ctx, view, [person["cohort"] for person in people], source)
+        if run is None:
+            return []
+        first, second = (person["sample_id"] for person in people)
+        return [(ROOT, found) for found in await sharing_of(ctx, view, [(first, second, run["load_id"])], checked_length(min_length_cm))]
+
+    @link(SHARED, by="pair", access="individual")
+    async def variants_in_ibd(
+        ctx: Context, view: View, *, sample1: OneSample, sample2: OneSample, min_length_cm: MinLength = 0, shared_only: SharedOnly = False,
+        source: Source = None, region: RegionText = None, gene: GeneName = None, flank: Flank = 0, filter: Filter = None,
+    ) -> EdgeConnection[Variant, SharedVariantEdge]:  # fmt: skip
+        """Variants that either of two people carries inside the segments that they share, in genome order, and whether the shared haplotypes carry them:
+        which tells what they have by descent from what each has from elsewhere."""
+        people = await two_samples(ctx, view, sample1, sample2)
+        run = await run_of_pair(ctx, view, [person["cohort"] for person in people], source)
+        asked = conditions(filter)
+        bounds = await place(ctx, view, region, gene, flank, SHARED, asked)
+        pair = {"sample1": people[0]["sample_id"], "sample2": people[1]["sample_id"], "run": run["load_id"] if run else None}
+        shared = where(sharing=list(SHARED_BY_BOTH) if shared_only else None)
+        return Ask(both(asked, shared), pair | {"min_length": checked_length(min_length_cm)} | bounds)
 
     @computed()
     async def search(

@@ -6,27 +6,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from store.ancestry import ANCESTRY, MATCHED
 from store.genotype import CALL, CARRIED
+from store.ibd import HBD, IN_HBD, RELATIVE, SEGMENT
 from store.ledger import LOAD
 from store.read import both, where
 from store.sample import CALLSET, CALLSET_OF, POPULATION, SAMPLE
 
 from .context import Context, View
+from .errors import UserError
 from .family import FamilyFilter, family_conditions
 from .filters import conditions
 from .gene import Filter, Flank
 from .genotype import Call, Callsets, GenotypeCall, Zygosities, Zygosity, names_of
+from .ibd import MinLength, OfSource, Source, checked_length, runs, runs_of, segment_conditions
 from .link import Ask, Connection, Edge, EdgeConnection, define, entity, leaf, link
 from .node import Node, whole_number
-from .people import Sex, check_callsets
+from .people import Sex, analyses_of, check_callsets, check_populations, sample_ids
 from .place import GeneName, GivenIds, RegionText, keys_of, place
-from .variant import Variant
+from .variant import Populations, Variant
 
 if TYPE_CHECKING:
+    from .ancestry import Ancestry, AncestryEdge
+    from .ibd import HBDSegment, IBDSegment, SharedSegmentEdge
     from .ledger import Load
+    from .sharing import RelativeEdge
 
 
 Family = Annotated[FamilyFilter | None, strawberry.argument(description="Conditions on the calls of relatives.")]
+Others = Annotated[list[str] | None, strawberry.argument(description="Only with these samples, NAME or COHORT/NAME.")]
+MinTotal = Annotated[float, strawberry.argument(description="Only those who share at least so many centimorgans of the autosomes.")]
+InHbd = Annotated[list[Zygosity] | None, strawberry.argument(description="How it carries them; homozygous (HOM_ALT) where not given.")]
+Unrelated = Annotated[
+    float | None,
+    strawberry.argument(
+        description="Leave out those who share more centimorgans of the autosomes with it, in the latest visible run of its cohort."
+    ),
+]
+Analysis = Annotated[
+    str | None, strawberry.argument(description="Only this analysis, by the name of its dataset; else the latest that places it.")
+]
 
 
 @entity(
@@ -98,6 +117,61 @@ class Sample(Node):
         await check_callsets(ctx, view, callset)
         return Ask(where(callset=callset), {"variant_keys": await keys_of(ctx, view, ids)})
 
+    @link(SEGMENT, by="sample", on="sample_id", access="individual")
+    async def ibd_segments(
+        ctx: Context, view: View, *, region: RegionText = None, others: Others = None, source: OfSource = None, min_length_cm: MinLength = 0
+    ) -> EdgeConnection[IBDSegment, SharedSegmentEdge]:  # fmt: skip
+        """Segments that it shares with others, longest first: all, those that overlap a region, those with these people."""
+        found = await segment_conditions(ctx, view, source, min_length_cm, region)
+        return Ask(both(found, where(other=await sample_ids(ctx, view, others) if others is not None else None)))
+
+    @link(RELATIVE, by="sample", on="sample_id", access="individual")
+    async def relatives(
+        ctx: Context, view: View, *, min_total_cm: MinTotal = 0, source: Source = None, min_length_cm: MinLength = 0, population: Populations = None
+    ) -> EdgeConnection[Sample, RelativeEdge]:  # fmt: skip
+        """Those with whom it shares most, as one run has it: the latest visible one of its cohort."""
+        await check_populations(ctx, view, population)
+        asked = where(min_total=checked_length(min_total_cm, "minTotalCm") or None, population=population)
+        return Ask(asked, {"runs": await runs_of(ctx, view, source), "min_length": checked_length(min_length_cm)})
+
+    @link(HBD, by="sample", on="sample_id", access="individual")
+    async def hbd_segments(
+        ctx: Context, view: View, *, region: RegionText = None, source: OfSource = None, min_length_cm: MinLength = 0
+    ) -> Connection[HBDSegment]:  # fmt: skip
+        """Segments where both its haplotypes are one by descent, longest first."""
+        return Ask(await segment_conditions(ctx, view, source, min_length_cm, region))
+
+    @link(IN_HBD, by="sample", on="sample_id", access="individual")
+    async def hbd_variants(
+        ctx: Context, view: View, *, min_length_cm: MinLength = 0, zygosity: InHbd = None, source: OfSource = None,
+        region: RegionText = None, gene: GeneName = None, flank: Flank = 0, filter: Filter = None,
+    ) -> EdgeConnection[Variant, CarriedVariantEdge]:  # fmt: skip
+        """Variants that it carries where both its haplotypes are one by descent, in genome order: homozygous ones, unless asked otherwise."""
+        asked = conditions(filter)
+        bounds = await place(ctx, view, region, gene, flank, IN_HBD, asked)
+        values = {"runs": await runs_of(ctx, view, source), "min_length": checked_length(min_length_cm)}
+        unrelated = {"callsets": None, "parents": False, "beside": None}
+        return Ask(both(asked, where(zygosity=names_of(zygosity or [Zygosity.HOM_ALT]))), values | unrelated | bounds)
+
+    @link(ANCESTRY, by="sample", on="sample_id", access="individual")
+    def ancestry(ctx: Context) -> list[Ancestry]:
+        """Where analyses place it in ancestry space, the latest first."""
+        return Ask()
+
+    @link(MATCHED, by="sample", on="sample_id", access="individual")
+    async def ancestry_matched(
+        ctx: Context, view: View, *, exclude_related_above_cm: Unrelated = None, population: Populations = None, analysis: Analysis = None
+    ) -> EdgeConnection[Sample, AncestryEdge]:  # fmt: skip
+        """Those nearest to it in ancestry space, nearest first: matched controls. Empty where no visible analysis places it."""
+        await check_populations(ctx, view, population)
+        related = None if exclude_related_above_cm is None else checked_length(exclude_related_above_cm, "excludeRelatedAboveCm")
+        if related is not None and not await runs(ctx, view):
+            raise UserError(
+                "UNKNOWN_SOURCE", "No run of segments is visible, so nobody knows who is related.", hint="Load one with vkg load ibd."
+            )
+        values = {"related": related, "min_length": 0.0, "runs": None, "analyses": await analyses_of(ctx, view, analysis)}
+        return Ask(where(population=population), values)
+
 
 @entity(CALLSET, key_of=whole_number, description="The genotypes of a VCF: a version of a dataset with samples.")
 class Callset(Node):
@@ -149,12 +223,25 @@ class Population(Node):
 
 
 @define
+@strawberry.type(description="What a person who carries a variant shares with others where it lies.")
+class CallSharing:
+    place: strawberry.Private[str]
+
+    @link(SEGMENT, by="call", on="place", access="individual")
+    async def ibd_segments(
+        ctx: Context, view: View, *, source: OfSource = None, min_length_cm: MinLength = 0
+    ) -> EdgeConnection[IBDSegment, SharedSegmentEdge]:  # fmt: skip
+        """Segments over the variant that the person shares with others, longest first."""
+        return Ask(await segment_conditions(ctx, view, source, min_length_cm))
+
+
+@define
 @strawberry.type(description="A sample that carries a variant, and how.")
-class CarrierEdge(Call, Edge[Sample]):
+class CarrierEdge(Call, CallSharing, Edge[Sample]):
     zygosity: Zygosity = leaf("How the sample carries the ALT.")
 
 
 @define
 @strawberry.type(description="A variant that a sample carries, and how.")
-class CarriedVariantEdge(Call, Edge[Variant]):
+class CarriedVariantEdge(Call, CallSharing, Edge[Variant]):
     zygosity: Zygosity = leaf("How the sample carries the ALT.")

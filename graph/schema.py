@@ -9,7 +9,22 @@ import strawberry
 from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from . import annotation, gene, genotype, ledger, node, query, resolve, sample, search, variant  # noqa: F401 - they declare the types
+from . import (  # noqa: F401 - they declare the types
+    ancestry,
+    annotation,
+    descent,
+    gene,
+    genotype,
+    ibd,
+    ledger,
+    node,
+    query,
+    resolve,
+    sample,
+    search,
+    sharing,
+    variant,
+)  # fmt: skip
 from .page import Names
 from .relation import entities
 from .scalars import SCALARS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -10,6 +11,7 @@ from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
 from store.consequence import Impact
 from store.gene import GENE
 from store.genotype import CALL, CARRIER
+from store.ibd import OVER, SEGMENT
 from store.ledger import LOAD
 from store.read import where
 from store.variant import RECORD, VARIANT
@@ -19,14 +21,17 @@ from .context import Context, View
 from .filters import ImpactLevel, VariantType
 from .gene import Biotypes, Canonical, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
-from .link import Ask, Connection, EdgeConnection, entity, leaf, link
+from .ibd import MinLength, OfSource, Source, checked_length, segment_conditions
+from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
 from .node import Node
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
 from .scalars import JSON
 
 if TYPE_CHECKING:
     from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
+    from .descent import CarriersByDescent, IBDWeightedFrequency
     from .gene import Gene, VariantGeneEdge
+    from .ibd import IBDSegment, SharedSegmentEdge
     from .ledger import Load
     from .sample import CarrierEdge, Sample
 
@@ -119,6 +124,44 @@ class Variant(Node):
         await check_callsets(ctx, view, callsets)
         ids = await sample_ids(ctx, view, [sample])
         return Ask(where(callset=callsets), {"sample_ids": ids})
+
+    @link(SEGMENT, by="variant", on="variant_key", access="individual")
+    async def ibd_context(
+        ctx: Context, view: View, *, sample: SampleName, source: OfSource = None, min_length_cm: MinLength = 0
+    ) -> EdgeConnection[IBDSegment, SharedSegmentEdge]:  # fmt: skip
+        """Segments over it that a sample shares with others, longest first."""
+        (number,) = await sample_ids(ctx, view, [sample])
+        return Ask(await segment_conditions(ctx, view, source, min_length_cm), {"sample_id": number})
+
+    @link(OVER, by="variant", on="variant_key", access="individual")
+    async def ibd_sharing(
+        ctx: Context, view: View, *, source: OfSource = None, min_length_cm: MinLength = 0
+    ) -> Connection[IBDSegment]:  # fmt: skip
+        """All segments over it, longest first."""
+        return Ask(await segment_conditions(ctx, view, source, min_length_cm))
+
+    @computed(on="variant_key")
+    async def carriers_by_descent(
+        ctx: Context, view: View, keys: Sequence[int], *, source: Source = None, min_length_cm: MinLength = 0
+    ) -> CarriersByDescent | None:  # fmt: skip
+        """Its carriers, grouped by descent: who has it from one ancestor, as far as segments of one run show. Null where no visible run is of a
+        cohort that has genotypes of it."""
+        from .descent import by_descent
+
+        return await by_descent(ctx, view, keys, source, checked_length(min_length_cm))
+
+    @computed(on="variant_key")
+    async def ibd_weighted_frequency(
+        ctx: Context, view: View, keys: Sequence[int],
+        *, min_length_cm: MinLength = 0, source: Source = None,
+        population: Annotated[str | None, strawberry.argument(description="Only people of this population, its sub-populations included.")] = None,
+    ) -> IBDWeightedFrequency | None:  # fmt: skip
+        """How common it is among lineages: relatives count once. Null where haplotypes are not known, since the run does not say which it joins, the
+        callset in which it found them is not visible, or not all calls are phased."""
+        from .descent import weighted
+
+        await check_populations(ctx, view, [population] if population is not None else None)
+        return await weighted(ctx, view, keys, source, checked_length(min_length_cm), population)
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

@@ -28,8 +28,17 @@ from store.database import wrap_errors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
 
-_ROWS = {"variants": "variant_record", "genes": "gene", "scores": "variant_score", "samples": "sample_info"}
-"""The table that a load of each kind is about."""
+_ROWS = {
+    "variants": ("variant_record",),
+    "genes": ("gene",),
+    "scores": ("variant_score",),
+    "samples": ("sample_info",),
+    "ibd": ("ibd_segment", "hbd_segment"),
+    "populations": ("population",),
+    "ancestry": ("ancestry",),
+    "frequencies": ("population_frequency",),
+}
+"""The tables that a load of each kind is about."""
 
 Read = Callable[[int, int], Generator[Chunk, None, None]]
 """(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records
@@ -143,7 +152,7 @@ def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: b
 
 def _refuse_nothing(load: Load, job: Job) -> None:
     """Raises InputError where every record was rejected: published, such a load would replace a good version by nothing."""
-    if load.reasons and not load.counts[_ROWS[job.kind]]:
+    if load.reasons and not any(load.counts[table] for table in _ROWS[job.kind]):
         reason, n = load.reasons.most_common(1)[0]
         raise InputError(
             job.files[0].path,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .read import By, Order, Read
-from .variant import NAMED_LOADS
+from .variant import COUNTED_AGAIN, NAMED_LOADS
 
 _DATASET = f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"
+_CALLSET = f"p.callset_load = ANY({NAMED_LOADS.format('ANY(:value)')})"
 _BY_VARIANT = {"variant": By("t.variant_key = ANY(:keys)", parent="t.variant_key")}
 
 CONSEQUENCE = Read(
@@ -92,7 +93,9 @@ SCORE = Read(
 FREQUENCY = Read(
     name="population_frequency",
     source="population_frequency t JOIN frequency_population p ON p.load_id = t.load_id",
-    visible="t.load_id = ANY(:loads) AND (t.af[p.ordinal] IS NOT NULL OR t.ac[p.ordinal] IS NOT NULL)",
+    # What was counted again goes with its callset, and takes the place of what that says of the same population.
+    visible=f"""t.load_id = ANY(:loads) AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN}
+        AND (t.af[p.ordinal] IS NOT NULL OR t.ac[p.ordinal] IS NOT NULL)""",
     columns={
         "variant_key": "t.variant_key",
         "load_id": "t.load_id",
@@ -104,8 +107,13 @@ FREQUENCY = Read(
         "homozygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hom[p.ordinal], 0) ELSE t.hom[p.ordinal] END",
         "hemizygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hemi[p.ordinal], 0) ELSE t.hemi[p.ordinal] END",
         "counted": "p.counted",
+        "filter": "t.filter",
     },
     by=_BY_VARIANT,
     orders={"load": Order(("t.load_id", "p.ordinal")), "newest": Order(("t.load_id", "p.ordinal"), descending=True)},
-    where={"population": "p.population = ANY(:value)", "dataset": _DATASET, "known": "(t.af[p.ordinal] IS NOT NULL) = :value"},
+    where={
+        "population": "p.population = ANY(:value)",
+        "dataset": f"{_DATASET} OR {_CALLSET}",
+        "known": "(t.af[p.ordinal] IS NOT NULL) = :value",
+    },
 )

@@ -12,6 +12,9 @@ from .errors import InvalidName, StoreError
 NAMES = (*(str(n) for n in range(1, 23)), "X", "Y", "MT")
 """Chromosome names in genome order; `NAMES[code - 1]` is the name of a code."""
 
+LAST_AUTOSOME = 22
+"""Code of the last chromosome that everybody has two of."""
+
 
 @dataclass(frozen=True)
 class Assembly:

@@ -23,7 +23,7 @@ ROW = "_row"
 """Column that ties rows of several tables to one record of a chunk; it is not written."""
 
 LINE = "_line"
-"""Column with the line of the file that a score comes from; it is not written."""
+"""Column with the line of the file that a row comes from, where its table has none; it is not written."""
 
 _ENCODE_ROWS = 20_000
 
@@ -44,7 +44,7 @@ class Chunk:
 
     `tables` maps a table to rows without `load_id`. Where `variant` is among them, the tables whose rows belong to
     variants have the column `_row`, the index of the variant in this chunk, and `variant_record` has exactly one row for
-    each; scores, which come without variants, have `_row` and `_line`. `records` counts the file's records read for this
+    each; scores and frequencies that come without variants have `_row` and `_line`. Samples are names, which the store numbers. `records` counts the file's records read for this
     chunk, rejected ones included. `position` is how far in the file that was, in bytes on disk, for progress; `end` is the
     last line of it, after which a load that was cut off goes on. `skipped` counts by name what is no variant and no fault either; `warnings` counts what was loaded but is odd.
     """
@@ -137,8 +137,9 @@ def record_lines(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) ->
         return dict(cursor.fetchall())
 
 
-def scored(conn: psycopg.Connection, load_id: int, keys: Iterable[int]) -> set[int]:
-    """Which of the keys the load has scores of already."""
+def present(conn: psycopg.Connection, table: str, load_id: int, keys: Iterable[int]) -> set[int]:
+    """Of which of the keys the load has rows in a table already."""
+    find = sql.SQL("SELECT variant_key FROM {} WHERE variant_key = ANY(%s) AND load_id = %s").format(sql.Identifier(table))
     with conn.cursor() as cursor:
-        cursor.execute("SELECT variant_key FROM variant_score WHERE variant_key = ANY(%s) AND load_id = %s", (list(keys), load_id))
+        cursor.execute(find, (list(keys), load_id))
         return {key for (key,) in cursor}

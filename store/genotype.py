@@ -24,12 +24,17 @@ def _zygosity(ordinal: str, g: str = "g") -> str:
     return f"genotype_zygosity({_CALL.format(g=g)}, {ordinal})"
 
 
+def genotype_text(ordinal: str) -> str:
+    """SQL of the call of the sample with this ordinal in g, as VCF text."""
+    return f"genotype_text({_CALL.format(g='g')}, g.phasing, g.phase, g.calls, {ordinal})"
+
+
 def _call(ordinal: str) -> dict[str, str]:
     """The columns of one call, that of the sample with this ordinal in g."""
     phased = f"(g.phasing = 1 AND sample_bit(g.haploid, {ordinal}) IS NOT TRUE) OR sample_bit(g.phase, {ordinal}) IS TRUE"
     return {
         "callset_id": "g.load_id",
-        "gt": f"genotype_text({_CALL.format(g='g')}, g.phasing, g.phase, g.calls, {ordinal})",
+        "gt": genotype_text(ordinal),
         "zygosity": _zygosity(ordinal),
         "phased": phased,
         "phase_set": f"g.phase_sets[{ordinal} + 1]",
@@ -92,7 +97,8 @@ CARRIER = replace(
         WHERE n.variant_key = g.variant_key AND n.load_id > g.load_id AND n.load_id = ANY(:loads) AND {_CALLSETS.format("n")}
         AND alt_pair(n.alt, n.alt_slots, c.ordinal) <> 0 OFFSET 0))""",
     columns={**SAMPLE.columns, **{name: f"(SELECT s.{name} FROM sample s WHERE s.sample_id = t.sample_id)" for name in ("cohort", "name")}}
-    | _call("t.ordinal"),
+    | _call("t.ordinal")
+    | {"place": "g.variant_key || ':' || t.sample_id"},
     by={"variant": By(anchor="(SELECT variant_key AS key FROM variant WHERE variant_key = ANY(:keys)) k")},
     orders={"callset": Order(("g.load_id", "t.ordinal"))},
     where={
@@ -207,7 +213,7 @@ CARRIED = replace(
     # Of visible loads by its anchor; one row for a variant: of the latest callset in which the sample carries it.
     visible=f"""(cardinality(k.loads) = 1 OR NOT EXISTS (SELECT FROM genotype n WHERE n.variant_key = g.variant_key AND n.load_id > g.load_id
         AND n.load_id = ANY(k.loads) AND {_carries("k.ordinals[array_position(k.loads, n.load_id)]", "n")} OFFSET 0))""",
-    columns={**VARIANT.columns, **_call("g.ordinal")},
+    columns={**VARIANT.columns, **_call("g.ordinal"), "place": "g.variant_key || ':' || k.key"},
     genome="d.variant_key",
     by={"sample": By(anchor=_SAMPLES, range=(":lo", ":hi"))},
     orders={"genome": Order(("d.variant_key",))},

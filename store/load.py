@@ -15,15 +15,19 @@ import psycopg
 import pyarrow as pa
 from psycopg.types.json import Jsonb
 
-from . import sample
+from . import ibd, sample
 from .assembly import NAMES
-from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, record_lines, repeated, scored
+from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, present, record_lines, repeated
 from .errors import StoreError
 from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, lock_releases, publish_in, remove_load, returned, unlock_load
 from .variant_key import decode
 
 REPEATED = "repeated record"
 COLLISION = "key collision"
+UNKNOWN_SAMPLE = "unknown sample"
+
+_WITHOUT_VARIANTS = ("variant_score", "population_frequency")
+"""Tables whose rows are about variants that other loads name; they come with `_row` and `_line`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Load:
     """A load being written. Use `begin`; then `write` chunks, `file_done` after each file, `finish` or `abort`.
 
     `progress` is where a load that was cut off goes on, by the ordinal of the file. `counts` are records, rejects and
-    rows by table; `cohort` is the one of the samples that it names, from its options; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
+    rows by table; `cohort` is the one of the samples that it names, and `create_samples` whether it may name new ones, from its options; `reasons` counts the rejects, `skipped` what was no variant, `warnings` what was odd.
     """
 
     conn: psycopg.Connection
@@ -59,33 +63,42 @@ class Load:
     version: str
     hold: bool
     cohort: str | None = None
+    create_samples: bool = False
     progress: dict[int, Written] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     _highest: int = -(1 << 63)
+    _number: dict[str, int | None] = field(default_factory=dict)
 
     def write(self, ordinal: int, chunk: Chunk, report: Callable[[Sequence[Reject]], None]) -> None:
         """Writes one chunk of a file in one transaction.
 
-        Rows that repeat a variant of this load, and variants whose hashed key belongs to another one, are rejected.
+        Rows that repeat a variant of this load, variants whose hashed key belongs to another one, and rows about samples that the cohort does not
+        have are rejected.
         `report` gets all rejects of the chunk, in the order of lines, before the commit; when it raises, nothing of the
         chunk is kept.
         """
         with self.conn.transaction():
             tables, rejects = dict(chunk.tables), list(chunk.rejects)
             named = [table for table in sample.TABLES if table in tables]
-            if "variant" in tables or named:
+            mentioning = [table for table in sample.MENTIONING if table in tables]
+            if "variant" in tables or named or mentioning:
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (IDENTITY_LOCK,))
             if "variant" in tables:
                 self.counts["variant"] += self._identify(tables, rejects)
-            elif "variant_score" in tables:
-                tables["variant_score"] = self._first_scores(tables["variant_score"], rejects)
+            else:
+                for table in (table for table in _WITHOUT_VARIANTS if table in tables):
+                    tables[table] = self._first_of_variants(table, tables[table], rejects)
             for table in named:
                 tables[table] = sample.number_samples(self.conn, self.cohort or self.dataset, tables[table])
+            for table in mentioning:
+                tables[table] = self._of_known(table, tables[table], rejects)
             for table, rows in tables.items():
-                self.counts[table] += copy_rows(self.conn, table, rows, {"load_id": self.load_id})
+                self.counts[table] += rows.num_rows
+                stored = ibd.from_both_sides(rows) if table == "ibd_segment" else rows
+                copy_rows(self.conn, table, stored, {"load_id": self.load_id})
             rejects.sort(key=lambda reject: reject.line)
             report(rejects)
             self.counts += Counter({"records": chunk.records, "rejects": len(rejects)})
@@ -135,8 +148,29 @@ class Load:
         tables.update({table: keep(rows, kept) for table, rows in tables.items()})
         return added
 
-    def _first_scores(self, scores: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
-        """The scores of variants that no earlier record of this load has scored; the others are rejected."""
+    def _of_known(self, table: str, rows: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
+        """The rows whose samples the cohort has, with their numbers for names; the others are rejected."""
+        columns = {name: rows.column(name).dictionary_encode() for name in sample.MENTIONING[table]}
+        new = sorted({name for column in columns.values() for name in column.dictionary.to_pylist()} - self._number.keys())
+        if new:
+            found = sample.find_numbers(self.conn, self.cohort or self.dataset, new, self.load_id, self.create_samples)
+            self._number.update((name, found.get(name)) for name in new)
+            self.counts["sample_info"] += len(found)
+        kept = np.ones(rows.num_rows, bool)
+        lines = rows.column("line" if "line" in rows.schema.names else LINE)
+        for name, column in columns.items():
+            place = column.indices.to_numpy()
+            numbers = np.array([self._number[each] or -1 for each in column.dictionary.to_pylist()] or [-1], np.int32)[place]
+            rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(numbers, pa.int32()))
+            for row in np.flatnonzero(kept & (numbers < 0)).tolist():
+                unknown = column.dictionary[place[row]].as_py()
+                detail = f"{unknown} is not in cohort {self.cohort or self.dataset}; --create-samples adds those that are not"
+                rejects.append(Reject(lines[row].as_py(), UNKNOWN_SAMPLE, detail, unknown))
+            kept &= numbers >= 0
+        return rows if kept.all() else rows.filter(pa.array(kept))
+
+    def _first_of_variants(self, table: str, scores: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
+        """The rows of variants that no earlier record of this load is about; the others are rejected."""
         rows, first_score = np.unique(scores.column(ROW).to_numpy(), return_index=True)
         keys = scores.column("variant_key").to_numpy()[first_score]
         lines = scores.column(LINE).to_numpy()[first_score]
@@ -152,7 +186,7 @@ class Load:
             reject(place, f"line {lines[first]}")
         below = np.flatnonzero(kept[rows] & (keys <= self._highest))
         if len(below):
-            earlier = scored(self.conn, self.load_id, keys[below].tolist())
+            earlier = present(self.conn, table, self.load_id, keys[below].tolist())
             for place in below.tolist():
                 if int(keys[place]) in earlier:
                     reject(place, "an earlier line")
@@ -229,7 +263,7 @@ def begin(
         ):
             if state == "loaded":
                 return AlreadyLoaded(load_id, name, old_version, load_id in current(conn).loads)
-            return _resume(conn, load_id, name, old_version, hold, options.get("cohort"))
+            return _resume(conn, load_id, name, old_version, hold, options)
         if cohort_now and (now := cohort_now(conn)) != options["cohort"]:
             raise StoreError(
                 f"another load has begun meanwhile, and the samples of {dataset} would belong to cohort {now} now, not {options['cohort']}",
@@ -259,7 +293,7 @@ def begin(
                 (load_id, ordinal, f.path, f.sha256, f.bytes, f.header),
             )
         lock_load(conn, load_id, f"{dataset} {chosen}")
-    return Load(conn, load_id, dataset, chosen, hold, options.get("cohort"))
+    return Load(conn, load_id, dataset, chosen, hold, options.get("cohort"), options.get("create_samples", False))
 
 
 def _next_version(taken: set[str]) -> str:
@@ -267,10 +301,10 @@ def _next_version(taken: set[str]) -> str:
     return next(v for n in range(1, len(taken) + 2) if (v := today if n == 1 else f"{today}.{n}") not in taken)
 
 
-def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool, cohort: str | None) -> Load:
+def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, hold: bool, options: dict) -> Load:
     lock_load(conn, load_id, f"{dataset} {version}")
     conn.execute("UPDATE load SET hold = %s WHERE load_id = %s", (hold, load_id))
-    load = Load(conn, load_id, dataset, version, hold, cohort)
+    load = Load(conn, load_id, dataset, version, hold, options.get("cohort"), options.get("create_samples", False))
     for ordinal, resume, done in conn.execute(
         "SELECT ordinal, resume, done FROM load_file WHERE load_id = %s AND chunks > 0 ORDER BY ordinal", (load_id,)
     ):
@@ -280,7 +314,8 @@ def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, 
         load.counts = Counter(counts)
     (highest,) = conn.execute(
         """SELECT greatest((SELECT max(variant_key) FROM variant_record WHERE load_id = %(load)s),
-        (SELECT max(variant_key) FROM variant_score WHERE load_id = %(load)s))""",
+        (SELECT max(variant_key) FROM variant_score WHERE load_id = %(load)s),
+        (SELECT max(variant_key) FROM population_frequency WHERE load_id = %(load)s))""",
         {"load": load_id},
     ).fetchone() or (None,)
     load._highest = highest if highest is not None else load._highest

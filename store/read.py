@@ -29,7 +29,8 @@ class By:
     A root selection has `where` or `range`. A selection for many parents has `parent` too, the expression that says
     which parent a row belongs to, with `:keys` in `where`; when each parent gets a page of its own, the statement is a
     LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
-    of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them.
+    of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them. Where a parent
+    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes.
     """
 
     where: str = "true"
@@ -37,6 +38,7 @@ class By:
     anchor: str | None = None
     each: str = "true"
     range: tuple[str, str] | None = None
+    spans: str | None = None
 
 
 def children(column: str, anchor: str) -> By:
@@ -235,7 +237,10 @@ def _statement(
     body = f"FROM {source} WHERE {' AND '.join(t for t in terms if t not in ('true', '()', '(true)')) or 'true'}"
     key = "k.key" if per_parent else by.parent
     if mode == "count":
-        counted = f"count(*) FROM (SELECT {body} LIMIT {COUNT_LIMIT + 1}) c"
+        rows = f"SELECT {body} LIMIT {COUNT_LIMIT + 1}"
+        if by.spans:
+            rows = f"SELECT FROM {by.spans} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
+        counted = f"count(*) FROM ({rows}) c"
         sql = f"SELECT k.key, (SELECT {counted}) FROM {by.anchor}" if per_parent else f"SELECT 0, {counted}"
     else:
         outputs = [key, *order.columns, *(read.columns[name] for name in columns)]
@@ -243,7 +248,11 @@ def _statement(
         if per_parent:
             outer = ", ".join(f"p.o{i}" + (direction if i else "") for i in range(len(order.columns) + 1))
             listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(outputs))
-            sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL (SELECT {listed} {body} ORDER BY {sort} LIMIT :limit) p ORDER BY {outer}"
+            rows = f"SELECT {listed} {body} ORDER BY {sort} LIMIT :limit"
+            if by.spans:
+                inner = ", ".join(f"q.o{i}{direction}" for i in range(1, len(order.columns) + 1))
+                rows = f"SELECT q.* FROM {by.spans} CROSS JOIN LATERAL ({rows}) q ORDER BY {inner} LIMIT :limit"
+            sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
         else:
             sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")
     slots: dict[str, int] = {}

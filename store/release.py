@@ -32,6 +32,11 @@ OBSERVATIONS = (
     "population",
     "genotype",
     "genotype_format",
+    "ibd_run",
+    "ibd_segment",
+    "hbd_segment",
+    "ancestry_run",
+    "ancestry",
 )
 """Every table whose rows carry a load_id, the ledger's own aside."""
 

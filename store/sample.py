@@ -20,6 +20,10 @@ NAMED = ("sample_id", "father_id", "mother_id")
 TABLES = ("callset_sample", "sample_info")
 """The tables that name samples."""
 
+MENTIONING = {"ibd_segment": ("sample_id", "other_id"), "hbd_segment": ("sample_id",), "ancestry": ("sample_id",)}
+"""Tables whose rows are about samples that other loads name, and their columns of names. Each load of them has a bare row of sample_info for
+each, too, so that what is visible of a load never is about somebody who is not."""
+
 _CURRENT = "ANY((SELECT loads FROM release ORDER BY release_id DESC LIMIT 1)::int[])"
 
 
@@ -48,6 +52,18 @@ def number_samples(conn: psycopg.Connection, cohort: str, rows: pa.RecordBatch) 
         numbers = pa.array([number.get(name) for name in rows.column(column).to_pylist()], pa.int32())
         rows = rows.set_column(rows.schema.get_field_index(column), column, numbers)
     return rows
+
+
+def find_numbers(conn: psycopg.Connection, cohort: str, names: Sequence[str], load_id: int, create: bool) -> dict[str, int]:
+    """The numbers of the samples of a cohort that have these names, of which the load now has rows of sample_info; with `create`, all have."""
+    if create:
+        number_samples(conn, cohort, pa.record_batch([pa.array(names, pa.string())], names=["sample_id"]))
+    found = conn.execute("SELECT name, sample_id FROM sample WHERE cohort = %s AND name = ANY(%s)", (cohort, list(names))).fetchall()
+    conn.execute(
+        "INSERT INTO sample_info (sample_id, load_id) SELECT i, %s FROM unnest(%s::int[]) i ON CONFLICT DO NOTHING",
+        (load_id, sorted(number for _, number in found)),
+    )
+    return dict(found)
 
 
 def remove_samples(conn: psycopg.Connection, load_id: int) -> None:
@@ -119,15 +135,17 @@ def in_callsets(conn: psycopg.Connection, load_id: int) -> int | None:
 
 
 def known(conn: psycopg.Connection, cohort: str) -> Known:
-    """What the current release says of the samples of a cohort; how populations are grouped, too, only files of this cohort say."""
+    """What the current release says of the samples of a cohort. How populations are grouped, files of this cohort say, and those that are
+    about populations alone, which count for all cohorts."""
     population = conn.execute(
         f"""SELECT DISTINCT ON (s.name) s.name, i.population FROM sample s JOIN sample_info i USING (sample_id)
         WHERE s.cohort = %s AND i.population IS NOT NULL AND i.load_id = {_CURRENT} ORDER BY s.name, i.load_id DESC""",
         (cohort,),
     )
     larger = conn.execute(
-        f"""SELECT DISTINCT ON (p.name) p.name, p.super_population FROM population p JOIN load l USING (load_id)
-        WHERE l.options ->> 'cohort' = %s AND p.super_population IS NOT NULL AND p.load_id = {_CURRENT} ORDER BY p.name, p.load_id DESC""",
+        f"""SELECT DISTINCT ON (p.name) p.name, p.super_population FROM population p JOIN load l USING (load_id) JOIN dataset d USING (dataset_id)
+        WHERE (l.options ->> 'cohort' = %s OR d.kind = 'populations') AND p.super_population IS NOT NULL AND p.load_id = {_CURRENT}
+        ORDER BY p.name, p.load_id DESC""",
         (cohort,),
     )
     return Known(dict(population.fetchall()), dict(larger.fetchall()))
@@ -153,12 +171,9 @@ def _stated(column: str, of: str) -> str:
     )
 
 
-def _within(name: str) -> str:
-    """The populations of this name and those that are part of them, computed once for all samples."""
-    return (
-        f"ARRAY(SELECT p.name FROM population p WHERE p.load_id = ANY(:loads) "
-        f"AND (p.name = {name} OR p.super_population = {name} AND {_stated('super_population', 'p')} = {name}))"
-    )
+def _within(names: str) -> str:
+    """The populations of these names (an array) and those that are part of them, computed once for all samples."""
+    return f"ARRAY(SELECT unnest(populations_within({names}, :loads)))"
 
 
 SAMPLE = Read(
@@ -182,7 +197,7 @@ SAMPLE = Read(
         "all": By(),
         "population": By(
             anchor="(SELECT DISTINCT name AS key FROM population WHERE name = ANY(:keys) AND load_id = ANY(:loads)) k",
-            each=f"{_latest('population')} = ANY({_within('k.key')})",
+            each=f"{_latest('population')} = ANY({_within('ARRAY[k.key]')})",
         ),
         "callset": By(
             anchor="(SELECT load_id AS key, options ->> 'cohort' AS cohort FROM load WHERE load_id = ANY(:keys)) k",
@@ -209,7 +224,7 @@ SAMPLE = Read(
         # Families are small: whom any load puts into it; of these, those of whom the latest says so.
         "family": f"""t.sample_id = ANY(ARRAY(SELECT i.sample_id FROM sample_info i WHERE i.family = ANY(:value) AND i.load_id = ANY(:loads)))
             AND {_latest("family")} = ANY(:value)""",
-        "population": f"{_latest('population')} = ANY({_within('ANY(:value)')})",
+        "population": f"{_latest('population')} = ANY({_within(':value')})",
         "callset": f"""t.cohort = ANY(ARRAY(SELECT l.options ->> 'cohort' FROM load l WHERE l.load_id = ANY({NAMED_LOADS.format("ANY(:value)")})))
             AND EXISTS (SELECT FROM callset_sample c WHERE c.sample_id = t.sample_id AND c.load_id = ANY(:loads)
             AND c.load_id = ANY({NAMED_LOADS.format("ANY(:value)")}) OFFSET 0)""",
