@@ -22,8 +22,11 @@ for group in (store_commands.store, graph_commands.graph):
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)
 app.add_typer(loader_commands.load, name="load")
+app.add_typer(loader_commands.derive, name="derive")
 
 DEMO = Path(__file__).resolve().parent / "demo"
+SURVEYED_CM = 6.65
+"""What the runs of the demo searched: from its first to its last variant, whose INFO says CM=4.70307 and CM=11.353 (the HapMap map)."""
 TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } carriers(first: 3) { edges { gt node { name population { name } } } } } }'
 
 
@@ -48,6 +51,11 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
         dataset="kg300", version="phase3", cohort="1000G", assembly="GRCh37",
     )  # fmt: skip
     loader_commands.genes(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
+    loader_commands.ibd(
+        [DEMO / "hapibd.min1cm.ibd.gz", DEMO / "hapibd.min1cm.hbd.gz"],
+        source="hap-ibd", source_version="1.0", dataset="hapibd", version="min1cm", cohort="1000G", callset="kg300",
+        surveyed_cm=SURVEYED_CM,
+    )  # fmt: skip
     if serve:
         address = f"http://127.0.0.1:{port}"
         curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"

@@ -36,7 +36,7 @@ def genes_job(
     build = genome(conn).assembly
     said = genes.statement(path)
     given = assembly_of(assembly) if assembly else None
-    check_assembly(conn, path, _stating(said), iter(()), store=build, given=given, reference=None)
+    check_assembly(conn, path, stating(said), iter(()), store=build, given=given, reference=None)
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
         return genes.read(path, build, after=after)
@@ -80,7 +80,7 @@ def scores_job(
             tables.append(table := scores.layout(path, locus))
             wanted = scores.chosen(path, columns, table, names)
             columns = [score.source for score in wanted]
-            header, blocks = _stating(table.assembly), _sites(table, text_blocks(path))
+            header, blocks = stating(table.assembly), sites(table, text_blocks(path))
         check_assembly(conn, path, header, iter(blocks), store=store.assembly, given=given, reference=fasta)
         headers.append(header)
     if fasta and store.reference_path is None:
@@ -110,12 +110,12 @@ def scores_job(
     return job, chunks
 
 
-def _stating(text: str | None) -> VcfHeader:
+def stating(text: str | None) -> VcfHeader:
     """A header that tells of the assembly what the text tells; files of other formats have none of their own."""
     return VcfHeader("", None, {}, {}, text or None, ())
 
 
-def _sites(table: scores.Table, blocks: Iterable[Block]) -> Generator[Block, None, None]:
+def sites(table: scores.Table, blocks: Iterable[Block]) -> Generator[Block, None, None]:
     """The rows of a table as the first columns of a VCF."""
     chrom, pos, ref, alt = table.locus
     for block in blocks:

@@ -1,4 +1,4 @@
-"""The commands of `vkg load`. Each parses its options, says what it loads as a `Job`, and prints what became of it.
+"""The commands of `vkg load` and `vkg derive`. Each parses its options, says what it loads as a `Job`, and prints what became of it.
 
 @load.command()
 def things(files: Files, dataset: DatasetOption = None, ...) -> None:
@@ -17,7 +17,11 @@ import psycopg
 import typer
 
 from loaders.annotation_job import genes_job, scores_job
+from loaders.derive import derive_job, say_outdated
 from loaders.errors import Interrupted
+from loaders.frequency_job import frequencies_job
+from loaders.ibd_job import AUTO, ibd_job
+from loaders.people_job import ancestry_job, populations_job
 from loaders.run import Outcome, ingest, say, summary
 from loaders.samples_job import samples_job, say_called
 from loaders.vcf_job import vcf_job
@@ -25,6 +29,7 @@ from store.database import connect, wrap_errors
 from store.load import AlreadyLoaded
 
 load = typer.Typer(help="Load files into the store.", no_args_is_help=True)
+derive = typer.Typer(help="Work out, and store, what follows from what is loaded.", no_args_is_help=True)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset; else that of the first file.")]
@@ -189,3 +194,200 @@ def samples(
         outcome = ingest(conn, job, read)
         report(outcome)
         say_called(conn, outcome)
+        say_outdated(conn, outcome, job.options["cohort"])
+
+
+@load.command()
+def populations(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    hold: HoldOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load what populations are called, and which larger ones they are part of, to any depth: a table with a header (TSV or CSV).
+
+    Columns are name (or code), description and parent (or super_population), as in the tables of 1000 Genomes and IGSR. They hold for all cohorts.
+
+    Example: vkg load populations igsr_populations.tsv --dataset igsr
+    """
+    with loading() as conn:
+        job, read = populations_job(file, dataset=dataset, version=version, hold=hold, strict=strict)
+        outcome = ingest(conn, job, read)
+        report(outcome)
+        say_outdated(conn, outcome)
+
+
+@load.command()
+def ancestry(
+    file: Annotated[Path, typer.Argument(metavar="FILE.eigenvec", show_default=False)],
+    eigenval: Annotated[
+        Path | None, typer.Option("--eigenval", help="The eigenvalues; else the file beside, of the same name but .eigenval.")
+    ] = None,
+    unscaled: Annotated[bool, typer.Option("--unscaled", help="Keep the components as they are, not weighed by eigenvalues.")] = False,
+    cohort: Annotated[
+        str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/cohorts.md.")
+    ] = None,
+    create_samples: Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")] = False,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    hold: HoldOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load where people lie in ancestry space: principal components, as PLINK 1.9 and 2 write them.
+
+    Each component is multiplied with the square root of its eigenvalue, so that distances weigh it by the variance that it explains.
+
+    Example: vkg load ancestry kg.eigenvec --cohort kg
+    """
+    with loading() as conn:
+        job, read = ancestry_job(
+            conn,
+            file,
+            eigenval=eigenval,
+            unscaled=unscaled,
+            cohort=cohort,
+            create_samples=create_samples,
+            dataset=dataset,
+            version=version,
+            hold=hold,
+            strict=strict,
+        )
+        report(ingest(conn, job, read))
+
+
+@load.command()
+def ibd(
+    files: Files,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="The tool that wrote them: hap-ibd, refined-ibd, germline, germline2, ilash, truffle, ibis; auto: the files tell.",
+        ),
+    ] = AUTO,
+    source_version: Annotated[str | None, typer.Option("--source-version", help="Its version.")] = None,
+    chrom: Annotated[
+        list[str] | None, typer.Option("--chrom", help="Chromosome of a file whose lines do not say (germline2). Once for each file.")
+    ] = None,
+    genetic_map: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--genetic-map",
+            help="Genetic map (PLINK, SHAPEIT, HapMap, Eagle): lengths in cM where the files have none. More than once for several files.",
+        ),
+    ] = None,
+    callset: Annotated[
+        str | None,
+        typer.Option(
+            "--callset",
+            metavar="NAME[@VERSION]",
+            help="The callset in which they were found; haplotypes 1 and 2 are its.",
+            show_default=False,
+        ),
+    ] = None,
+    cohort: Annotated[
+        str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/loading.md.")
+    ] = None,
+    create_samples: Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")] = False,
+    surveyed_cm: Annotated[
+        float | None,
+        typer.Option("--surveyed-cm", help="How much of the autosomes was searched, in cM; else the length of the genetic map."),
+    ] = None,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    hold: HoldOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load segments that people share by descent (IBD), or that are homozygous by descent (HBD), as the tools write them.
+
+    The files of one run are one load: one for each chromosome, .ibd.gz and .hbd.gz together.
+
+    Example: vkg load ibd kg.ibd.gz kg.hbd.gz --source hap-ibd --callset kg30x
+    """
+    with loading() as conn:
+        job, read = ibd_job(
+            conn,
+            files,
+            source=source,
+            source_version=source_version,
+            chrom=chrom or (),
+            genetic_map=genetic_map or (),
+            callset=callset,
+            cohort=cohort,
+            create_samples=create_samples,
+            surveyed_cm=surveyed_cm,
+            dataset=dataset,
+            version=version,
+            hold=hold,
+            strict=strict,
+        )
+        outcome = ingest(conn, job, read)
+        report(outcome)
+        say_called(conn, outcome)
+
+
+@load.command("frequencies")
+def load_frequencies(
+    files: Files,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", help="What goes before the populations' names (gnomad:afr); else the dataset. '' for nothing."),
+    ] = None,
+    locus: Annotated[
+        str | None, typer.Option("--locus", metavar="CHROM,POS,REF,ALT", help="A table's columns of the variant, if named unusually.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
+    ] = None,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    assembly: AssemblyOption = None,
+    hold: HoldOption = False,
+    unnormalized: Annotated[
+        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
+    ] = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load allele frequencies of populations: INFO keys of VCF or BCF files (gnomAD, 1000 Genomes), or columns of tables (1-based positions).
+
+    AF, AC, AN and nhomalt, alone or with a population (AF_afr, EAS_AF); FILTER goes along. No variants are made: a frequency shows at its
+    variant whether that was loaded before or is loaded later.
+
+    Example: vkg load frequencies gnomad.genomes.v4.1.sites.chr*.vcf.bgz --dataset gnomad --version 4.1
+    """
+    with loading() as conn:
+        job, read = frequencies_job(
+            conn,
+            files,
+            namespace=namespace,
+            locus=locus.split(",") if locus else None,
+            reference=reference,
+            dataset=dataset,
+            version=version,
+            assembly=assembly,
+            hold=hold,
+            unnormalized=unnormalized,
+            strict=strict,
+        )
+        report(ingest(conn, job, read))
+
+
+@derive.command("frequencies")
+def derive_frequencies(
+    callset: Annotated[
+        str,
+        typer.Option("--callset", metavar="NAME[@VERSION]", help="The visible callset whose genotypes are counted.", show_default=False),
+    ],
+    hold: HoldOption = False,
+) -> None:
+    """Count a callset's alleles again, by the populations that are known now, larger ones included.
+
+    For populations that were loaded, or grouped otherwise, after the callset was.
+
+    Example: vkg derive frequencies --callset kg300
+    """
+    with loading() as conn:
+        if (derived := derive_job(conn, callset, hold=hold)) is not None:
+            job, read = derived
+            report(ingest(conn, job, read))

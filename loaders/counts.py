@@ -7,8 +7,9 @@ two alleles, where bcftools 1.16 counts equal ones once, they are those of `+fil
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,19 +32,23 @@ class Counts(NamedTuple):
 
 
 class Populations:
-    """Who is counted where. `names`: everybody (ALL), then the super-populations of the samples and their populations, each sorted.
+    """Who is counted where. `names`: everybody (ALL), then the larger populations that those of the samples are part of, at any depth, and
+    those of the samples, each sorted.
 
     `digest` tells one division of the samples from another, None where nothing is known of them; `known` is of how many it is.
     """
 
-    def __init__(self, samples: Sequence[str], known: Known) -> None:
+    def __init__(self, samples: Sequence[str], known: Known, *, everybody: bool = True) -> None:
+        """Without `everybody`, ALL is left out."""
         own = [known.population.get(name) for name in samples]
         groups = sorted({name for name in own if name is not None})
-        larger = {name: known.super_population[name] for name in groups if name in known.super_population}
-        within = [{ALL}, *({ALL, name, larger.get(name, name)} for name in groups)]
+        chains = [_chain(name, known.super_population) for name in groups]
+        every = (ALL,) if everybody else ()
+        within = [{*every}, *({*every, *chain} for chain in chains)]
         self.known = sum(name is not None for name in own)
+        larger = dict(itertools.chain.from_iterable(map(itertools.pairwise, chains)))
         self.digest = hashlib.sha256(json.dumps([own, larger], sort_keys=True).encode()).hexdigest() if groups else None
-        names = dict.fromkeys([ALL, *sorted(set(larger.values())), *groups])
+        names = dict.fromkeys([*every, *sorted(set(larger.values())), *groups])
         self.names = list(names)
         # A sample is of one group, the first of which are those of whom nothing is known; a group is of several populations.
         number = {name: place for place, name in enumerate(groups, 1)}
@@ -76,3 +81,11 @@ class Populations:
         groups = len(self._within)
         row, column = np.divmod(np.flatnonzero(bits), bits.shape[1])
         return np.bincount(row * groups + group[column], minlength=len(bits) * groups).reshape(-1, groups) @ self._within
+
+
+def _chain(name: str, within: Mapping[str, str]) -> list[str]:
+    """A population and the larger ones that it is part of, one after the other. Files that contradict each other may close a ring: it ends there."""
+    chain = [name]
+    while (larger := within.get(chain[-1])) is not None and larger not in chain:
+        chain.append(larger)
+    return chain

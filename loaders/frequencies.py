@@ -93,10 +93,16 @@ class Frequencies:
         with_ref = {key for header in headers for key, field in header.infos.items() if key == "CAF" or field.number == "R"}
         return cls(populations, frozenset(used & with_ref), counted)
 
-    def places(self) -> pa.RecordBatch:
-        """Rows of frequency_population: which place of the arrays is which population, and whether it was counted."""
+    @property
+    def keys(self) -> list[str]:
+        """The INFO keys that are read."""
+        return [key for keys in self._keys.values() for key in keys if key is not None]
+
+    def places(self, namespace: str = "") -> pa.RecordBatch:
+        """Rows of frequency_population: which place of the arrays is which population, within a namespace, and whether it was counted."""
         ordinal = np.arange(1, len(self.populations) + 1, dtype=np.int16)
-        columns = [pa.array(ordinal), pa.array(self.populations, pa.string()), pa.array(ordinal <= len(self._counted))]
+        named = [f"{namespace}:{name}" if namespace else name for name in self.populations]
+        columns = [pa.array(ordinal), pa.array(named, pa.string()), pa.array(ordinal <= len(self._counted))]
         return pa.record_batch(columns, schema=_PLACES)
 
     def count(self, calls: Calls) -> None:
@@ -104,8 +110,11 @@ class Frequencies:
         if self._count:
             self._counts.append(self._count(calls))
 
-    def read(self, info: InfoColumn) -> pa.RecordBatch:
-        """The rows of a chunk of variants, whose calls were counted, with `_row`. A variant of which nothing is known has no row."""
+    def read(self, info: InfoColumn | None = None) -> pa.RecordBatch:
+        """The rows of a chunk of variants, whose calls were counted and whose INFO is given, or one of both, with `_row`.
+
+        A variant of which nothing is known has no row.
+        """
         counts, self._counts = self._counts, []
         number = {column: self._numbers(column, info, counts) for column in SCHEMA.names}
         ac, an, af = number["ac"], number["an"], number["af"]
@@ -118,13 +127,14 @@ class Frequencies:
         rows = np.flatnonzero(told).astype(np.int32)
         return pa.record_batch([*columns, pa.array(rows)], names=[*SCHEMA.names, ROW])
 
-    def _numbers(self, column: str, info: InfoColumn, counts: Sequence[Counts]) -> np.ndarray:
+    def _numbers(self, column: str, info: InfoColumn | None, counts: Sequence[Counts]) -> np.ndarray:
         """(variants, populations) float64 of a column: counts that are whole, frequencies in [0, 1], else NaN."""
-        numbers = np.full((len(info.alts), len(self.populations)), np.nan)
+        variants = sum(len(count.ac) for count in counts) if info is None else len(info.alts)
+        numbers = np.full((variants, len(self.populations)), np.nan)
         if counts and column != "af":
             numbers[:, : len(self._counted)] = np.concatenate([getattr(count, column) for count in counts])
         for place, key in enumerate(self._keys[column], len(self._counted)):
-            if key is not None:
+            if key is not None and info is not None:
                 numbers[:, place] = self._values(column, key, info)
         return numbers
 
@@ -136,11 +146,11 @@ class Frequencies:
             rows = np.flatnonzero(several).tolist()
             own = [self._pick(key, texts[row].as_py(), int(info.allele[row]), int(info.alts[row])) for row in rows]
             texts = pc.replace_with_mask(texts, pa.array(several), pa.array(own, pa.string()))
-        texts = pc.if_else(pc.equal(texts, "."), None, texts)
         try:
             numbers = texts.cast(pa.float64())
         except pa.ArrowInvalid:
-            numbers = pa.array([_number(text) for text in texts.to_pylist()], pa.float64())
+            texts = pc.if_else(pc.equal(texts, "."), None, texts)
+            numbers = _numbers(texts)
         values = numbers.to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
             sound = (values >= 0) & ((values <= 1) if column == "af" else (values == np.floor(values)) & (values < 1 << 31))
@@ -172,6 +182,14 @@ class Frequencies:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         values = pa.array(numbers[present].ravel(), pa.float64(), from_pandas=True).cast(kind.value_type)
         return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind, mask=pa.array(~present))
+
+
+def _numbers(texts: pa.StringArray) -> pa.DoubleArray:
+    """Texts as numbers, of which some may be none: NaN."""
+    try:
+        return texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.array([_number(text) for text in texts.to_pylist()], pa.float64())
 
 
 def _number(text: str | None) -> float | None:

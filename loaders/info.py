@@ -1,8 +1,8 @@
 """INFO, column by column: the JSON of each variant with the file's own digits, and the values of single keys.
 
 Comes in: the INFO columns of a chunk of records, as text. A chunk holds few different `KEY=value`s compared with how
-many it holds, so each is looked at once; the rest is done by Arrow on whole columns. JSON is made from the file's text
-as text: 0.0002 stays 0.0002.
+many it holds, so each is looked at once, and only where JSON is asked for; the rest is done by Arrow on whole columns.
+JSON is made from the file's text as text: 0.0002 stays 0.0002.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -116,11 +117,15 @@ class InfoReader:
                 self._known[written] = found
         return found
 
+    def number(self, key: str) -> int:
+        """The number of a key, from 1 in the order in which they are first seen; 0 for what is none."""
+        return 0 if key in (".", "") else self.keys.setdefault(key, len(self.keys))
+
     def _field(self, written: str) -> _Field:
         key, equals, value = written.partition("=")
-        if key in (".", ""):
+        number = self.number(key)
+        if not number:
             return _Field(0, None, "", False)
-        number = self.keys.setdefault(key, len(self.keys))
         if not equals:
             return _Field(number, None, f"{string(key)}:true", False)
         made, fits = self.of_allele(key, value, 1, 1)
@@ -163,23 +168,33 @@ class InfoColumn:
         self._record = record
         split = pc.split_pattern(pa.array(infos, pa.string()), ";")
         encoded = split.flatten().dictionary_encode()
-        self._fields = [reader.field(written) for written in encoded.dictionary.to_pylist()]
-        key, value, made, odd = zip(*self._fields, strict=True) if self._fields else ((), (), (), ())
+        self._written = encoded.dictionary
+        parts = pc.split_pattern(self._written, "=", max_splits=1)
+        text, place = parts.flatten(), parts.offsets.to_numpy()
+        keys = text.take(pa.array(place[:-1])).dictionary_encode()
+        numbers = [reader.number(key) for key in keys.dictionary.to_pylist()]
         self._names = list(reader.keys)
-        self._key = np.array(key, np.int16 if len(self._names) < 1 << 15 else np.int32)  # 16 bits sort fastest
-        self._value, self._json = pa.array(value, pa.string()), pa.array(made, pa.string())
-        self._odd = np.array(odd, bool)
+        kind = np.int16 if len(self._names) < 1 << 15 else np.int32  # 16 bits sort fastest
+        self._key = np.array(numbers, kind)[keys.indices.to_numpy()]
+        self._value = text.take(pa.array(place[:-1] + 1, mask=np.diff(place) == 1))
         # Field number f of record r is self._fields[self._code[self._start[r] + f]].
         self._code, self._start = encoded.indices.to_numpy(), split.offsets.to_numpy()
         self._without_repeats()
 
+    @cached_property
+    def _fields(self) -> list[_Field]:
+        """Each different `KEY=value`, as JSON."""
+        return [self._reader.field(written) for written in self._written.to_pylist()]
+
     def json(self) -> pa.StringArray:
         """(variants,) INFO as JSON objects with keys in file order; null where nothing is in it."""
-        code, start = _kept(self._code, self._start, (pc.binary_length(self._json).to_numpy() > 0)[self._code])
-        parts = pa.ListArray.from_arrays(pa.array(start), self._json.take(pa.array(code)))
+        texts = pa.array([field.json for field in self._fields], pa.string())
+        odd_field = np.array([field.odd for field in self._fields], bool)
+        code, start = _kept(self._code, self._start, (pc.binary_length(texts).to_numpy() > 0)[self._code])
+        parts = pa.ListArray.from_arrays(pa.array(start), texts.take(pa.array(code)))
         made = pc.binary_join_element_wise("{", pc.binary_join(parts, ","), "}", "")
         single = np.bincount(self._record[self.alts == 1], minlength=len(start) - 1) > 0
-        if odd := int(np.repeat(single, np.diff(self._start))[self._odd[self._code]].sum()):
+        if odd := int(np.repeat(single, np.diff(self._start))[odd_field[self._code]].sum()):
             self._reader.warnings[COUNT_MISMATCH] += odd
         several = np.flatnonzero(self.alts > 1)
         rows = self._record.copy()
@@ -192,21 +207,19 @@ class InfoColumn:
         """(variants,) the value of a key as it is written, with commas for several ALTs; null where a record has none."""
         records = np.full(len(self._start) - 1, -1, np.int32)
         number = self._reader.keys.get(key)
-        if number is not None:
-            order, in_order, record = self._by_key()
-            lo, hi = np.searchsorted(in_order, [number, number + 1])
-            records[record[order[lo:hi]]] = self._code[order[lo:hi]]
+        if number is not None and number < len(self._names):
+            order, begin, record = self._by_key
+            fields = order[begin[number] : begin[number + 1]]
+            records[record[fields]] = self._code[fields]
         rows = records[self._record]
         return self._value.take(pa.array(rows, mask=rows < 0))
 
+    @cached_property
     def _by_key(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Places of the fields in the order of their keys, those keys, and the record at each place."""
-        if not hasattr(self, "_ordered"):
-            keys = self._key[self._code]
-            order = np.argsort(keys, kind="stable")
-            record = np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
-            self._ordered = order, keys[order], record
-        return self._ordered
+        """Places of the fields in the order of their keys, where in it each key begins, and the record at each place."""
+        keys = self._key[self._code]
+        begin = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=len(self._names)))])
+        return np.argsort(keys, kind="stable"), begin, np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
 
     def _of_allele(self, row: int) -> str:
         record, allele, alts = int(self._record[row]), int(self.allele[row]), int(self.alts[row])

@@ -23,6 +23,8 @@ from store.load import SourceFile
 BLOCK = 1 << 20
 """Bytes of text per block; of compressed bytes, eight times as much is read ahead."""
 
+ZERO_BYTE = "the line holds a zero byte: the file is damaged, or not text"
+
 _GZIP = b"\x1f\x8b"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
 _COPY_AGAIN = "Copy or download it again."
@@ -36,12 +38,26 @@ class Block(NamedTuple):
     position: int
 
 
+class RawBlock(NamedTuple):
+    """Whole lines as they stand in the file, without the last line end; the rest is as in Block."""
+
+    first: int
+    data: bytes
+    position: int
+
+
 def text_blocks(path: Path) -> Iterator[Block]:
     """The lines of a text file, which may be compressed with gzip or bgzip.
 
     Lines that are not UTF-8 are read as Latin-1, as older files are. Raises InputError where the file is missing,
     unreadable, empty, truncated, damaged, or not text.
     """
+    for block in raw_blocks(path):
+        yield Block(block.first, text(block.data).split("\n"), block.position)
+
+
+def raw_blocks(path: Path) -> Iterator[RawBlock]:
+    """The same lines as bytes, for readers that parse them as a whole; `text` decodes them. Raises InputError as `text_blocks` does."""
     compressed = check(path)
     number, rest = 1, b""
     with ExitStack() as stack:
@@ -53,16 +69,25 @@ def text_blocks(path: Path) -> Iterator[Block]:
                 if not newline:
                     rest += data
                     continue
-                lines = _lines(path, rest + whole, number)
+                block = _checked(path, number, rest + whole, raw.tell())
                 rest = after
-                yield Block(number, lines, raw.tell())
-                number += len(lines)
+                yield block
+                number += block.data.count(b"\n") + 1
         except EOFError as error:
             raise truncated(path, number) from error
         except (OSError, IsalError) as error:  # type: ignore[misc]  # isal's stubs take the class for an instance
             raise InputError(path, number, f"the file is damaged: {error}", _COPY_AGAIN) from error
         if rest:
-            yield Block(number, _lines(path, rest, number), raw.tell())
+            yield _checked(path, number, rest, raw.tell())
+
+
+def text(data: bytes) -> str:
+    """Lines as text, divided by newlines alone; those that are not UTF-8 are read as Latin-1."""
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError:
+        decoded = "\n".join(map(_decode, data.split(b"\n")))
+    return decoded.replace("\r\n", "\n").removesuffix("\r") if "\r" in decoded else decoded
 
 
 def bcf_blocks(path: Path, *, samples: bool) -> tuple[str, Iterator[Block]]:
@@ -127,17 +152,11 @@ def source_file(path: Path, header: str | None = None) -> SourceFile:
     return SourceFile(str(path.absolute()), digest, path.stat().st_size, header)
 
 
-def _lines(path: Path, data: bytes, number: int) -> list[str]:
+def _checked(path: Path, number: int, data: bytes, position: int) -> RawBlock:
     if b"\0" in data:
         line = number + data[: data.index(b"\0")].count(b"\n")
-        raise InputError(path, line, "the line holds a zero byte: the file is damaged, or not text", _COPY_AGAIN)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\n".join(map(_decode, data.split(b"\n")))
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").removesuffix("\r")
-    return text.split("\n")
+        raise InputError(path, line, ZERO_BYTE, _COPY_AGAIN)
+    return RawBlock(number, data, position)
 
 
 def _decode(line: bytes) -> str:

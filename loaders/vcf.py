@@ -56,8 +56,8 @@ TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *callset.TABLES, *(table for extractor 
 
 CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))  # tests make it small
 CHUNK_BYTES = 8 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
+CHUNK_FREQUENCIES = 2_000_000
 _CHUNK_TEXT = 32 << 20  # of lines with genotypes; the rows take less, and are written while the next are read
-_CHUNK_FREQUENCIES = 2_000_000
 
 NOT_FINITE = "QUAL that is no finite number, left out"
 _RSID = r"^rs[0-9]{1,18}$"
@@ -115,7 +115,7 @@ class _Batch:
         self._all_warnings += [part.warnings for part in (frequencies, genotypes) if part]
         self._most = CHUNK_ROWS
         if self._frequencies:
-            self._most = max(1, min(CHUNK_ROWS, _CHUNK_FREQUENCIES // len(self._frequencies.populations)))
+            self._most = max(1, min(CHUNK_ROWS, CHUNK_FREQUENCIES // len(self._frequencies.populations)))
         self._clear()
 
     def _clear(self) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .assembly import LAST_AUTOSOME
 from .genotype import CARRIED, genotype_text
@@ -21,32 +20,16 @@ def length_class(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def from_both_sides(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows of ibd_segment as they are stored: each segment as either person sees it.
-
-    Those seen from the lower number come first, as the index of segments over a position holds them, so that its rows lie together.
-    """
+    """Rows of ibd_segment as they are stored: each segment as either person sees it, those of a person together, in genome order."""
     start, end = (rows.column(name).to_numpy() for name in ("start_pos", "end_pos"))
     rows = rows.append_column("length_class", pa.array(length_class(start, end)))
-    turn = np.flatnonzero(rows.column("sample_id").to_numpy() > rows.column("other_id").to_numpy())
-    order = np.lexsort((start, rows.column("length_class").to_numpy(), rows.column("chrom").to_numpy()))
-    forward = _turned(rows, turn).take(pa.array(order))
-    backward = _turned(forward, np.arange(rows.num_rows))
-    home = np.lexsort(
-        (backward.column("start_pos").to_numpy(), backward.column("chrom").to_numpy(), backward.column("sample_id").to_numpy())
-    )
-    return pa.concat_batches([forward, backward.take(pa.array(home))])
+    turned = rows.rename_columns([_OTHER.get(name, name) for name in rows.schema.names]).select(rows.schema.names)
+    both = pa.concat_batches([rows, turned])
+    return both.take(pa.array(np.lexsort([both.column(name).to_numpy() for name in ("start_pos", "chrom", "sample_id")])))
 
 
-def _turned(rows: pa.RecordBatch, which: np.ndarray) -> pa.RecordBatch:
-    """The rows, of which these are seen from the other person."""
-    mask = np.zeros(rows.num_rows, bool)
-    mask[which] = True
-    for one, other in (("sample_id", "other_id"), ("haplotype", "other_haplotype")):
-        a, b = rows.column(one), rows.column(other)
-        for name, mine, its in ((one, a, b), (other, b, a)):
-            rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(pa.array(mask), its, mine))
-    return rows
-
+_OTHER = {"sample_id": "other_id", "other_id": "sample_id", "haplotype": "other_haplotype", "other_haplotype": "haplotype"}
+"""What a column is to the other person."""
 
 # ---- runs
 
@@ -87,11 +70,11 @@ def run_of(cohort: str) -> str:
 
 _VARIANTS = "(SELECT variant_key AS key, chrom, pos FROM variant WHERE variant_key = ANY(:keys)) k"
 _CALLS = """(SELECT p.key, v.chrom, v.pos, p.sample_id FROM (SELECT x AS key, split_part(x, ':', 1)::bigint AS variant_key,
-    split_part(x, ':', 2)::int AS sample_id FROM unnest(:keys::text[]) x) p JOIN variant v ON v.variant_key = p.variant_key) k"""
+    split_part(x, ':', 2)::int AS sample_id FROM unnest(:keys::text[]) x OFFSET 0) p JOIN variant v ON v.variant_key = p.variant_key) k"""
 _SAMPLES = "(SELECT sample_id AS key FROM sample WHERE sample_id = ANY(:keys)) k"
 # Pairs of people in a run, and the least length in cM: SAMPLE.SAMPLE.RUN:LEAST.
 _PAIRS = """(SELECT p.*, s.sample_id AS key1 FROM (SELECT x AS key, split_part(x, '.', 1)::int AS one, split_part(x, '.', 2)::int AS key2,
-    split_part(split_part(x, ':', 1), '.', 3)::int AS run, split_part(x, ':', 2)::float8 AS least FROM unnest(:keys::text[]) x) p
+    split_part(split_part(x, ':', 1), '.', 3)::int AS run, split_part(x, ':', 2)::float8 AS least FROM unnest(:keys::text[]) x OFFSET 0) p
     JOIN sample s ON s.sample_id = p.one) k"""
 _COVERS = "t.chrom = k.chrom AND t.start_pos <= k.pos AND t.end_pos >= k.pos"
 
@@ -107,7 +90,7 @@ def _key(*columns: str) -> str:
 def _numbered(columns: str, count: int) -> By:
     """Rows by the text of their key, whole numbers with dots between."""
     parts = ", ".join(f"split_part(x, '.', {i})::int" for i in range(1, count + 1))
-    return By(f"({columns}) IN (SELECT {parts} FROM unnest(:keys::text[]) x)", parent=_key(*columns.split(", ")))
+    return By(f"({columns}) IN (SELECT {parts} FROM unnest(:keys::text[]) x OFFSET 0)", parent=_key(*columns.split(", ")))
 
 
 _PLACE = {
@@ -253,10 +236,10 @@ _WITH_GENOTYPES = f"""(SELECT s.*, c.load_id AS callset, c.own, c.ordinal1, c.or
     FROM (SELECT {{key}} AS key, min(t.load_id) AS run, min(t.sample_id) AS sample1, min(t.other_id) AS sample2, array_agg({_SPAN.format("t")}) AS spans,
         range_agg({_SPAN.format("t")}) AS merged, array_agg(t.haplotype) AS haplotypes1, array_agg(t.other_haplotype) AS haplotypes2
         FROM ibd_segment t WHERE t.load_id = ANY(:loads) AND {{where}}) s
-    CROSS JOIN LATERAL (SELECT a.load_id, a.ordinal AS ordinal1, b.ordinal AS ordinal2, a.load_id IS NOT DISTINCT FROM
-        (SELECT {_CALLSET} FROM ibd_run t WHERE t.load_id = s.run AND t.phased) AS own
-        FROM callset_sample a JOIN callset_sample b ON b.load_id = a.load_id AND b.sample_id = s.sample2
-        WHERE a.sample_id = s.sample1 AND a.load_id = ANY(:loads) ORDER BY 4 DESC, a.load_id DESC LIMIT 1) c) k"""
+    CROSS JOIN LATERAL (SELECT a.load_id, a.ordinal AS ordinal1, b.ordinal AS ordinal2, r.phased AND a.load_id IS NOT DISTINCT FROM r.callset AS own
+        FROM (SELECT t.phased, {_CALLSET} AS callset FROM ibd_run t WHERE t.load_id = s.run) r
+        CROSS JOIN callset_sample a JOIN callset_sample b ON b.load_id = a.load_id AND b.sample_id = s.sample2
+        WHERE a.sample_id = s.sample1 AND a.load_id = ANY(:loads) ORDER BY a.load_id IS NOT DISTINCT FROM r.callset DESC, a.load_id DESC LIMIT 1) c) k"""
 
 _HAPLOTYPE_ALT = """haplotype_alt(g.alt, g.alt_slots, g.missing, g.haploid, g.phasing, g.phase, g.calls, g.phase_sets, k.ordinal{0},
     k.haplotypes{0}[i])"""

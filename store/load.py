@@ -151,16 +151,17 @@ class Load:
     def _of_known(self, table: str, rows: pa.RecordBatch, rejects: list[Reject]) -> pa.RecordBatch:
         """The rows whose samples the cohort has, with their numbers for names; the others are rejected."""
         columns = {name: rows.column(name).dictionary_encode() for name in sample.MENTIONING[table]}
-        new = sorted({name for column in columns.values() for name in column.dictionary.to_pylist()} - self._number.keys())
-        if new:
-            found = sample.find_numbers(self.conn, self.cohort or self.dataset, new, self.load_id, self.create_samples)
+        # A dictionary may have names that no row has: of rows that were rejected before.
+        named = {name for column in columns.values() for name in column.dictionary.take(column.indices.unique()).to_pylist()}
+        if new := sorted(named - self._number.keys()):
+            found, added = sample.find_numbers(self.conn, self.cohort or self.dataset, new, self.load_id, self.create_samples)
             self._number.update((name, found.get(name)) for name in new)
-            self.counts["sample_info"] += len(found)
+            self.counts["sample_info"] += added
         kept = np.ones(rows.num_rows, bool)
         lines = rows.column("line" if "line" in rows.schema.names else LINE)
         for name, column in columns.items():
             place = column.indices.to_numpy()
-            numbers = np.array([self._number[each] or -1 for each in column.dictionary.to_pylist()] or [-1], np.int32)[place]
+            numbers = np.array([self._number.get(each) or -1 for each in column.dictionary.to_pylist()] or [-1], np.int32)[place]
             rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(numbers, pa.int32()))
             for row in np.flatnonzero(kept & (numbers < 0)).tolist():
                 unknown = column.dictionary[place[row]].as_py()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import pyarrow as pa
 
+from .errors import StoreError
 from .read import By, Order, Read
 from .variant import NAMED_LOADS
 
@@ -54,16 +55,17 @@ def number_samples(conn: psycopg.Connection, cohort: str, rows: pa.RecordBatch) 
     return rows
 
 
-def find_numbers(conn: psycopg.Connection, cohort: str, names: Sequence[str], load_id: int, create: bool) -> dict[str, int]:
-    """The numbers of the samples of a cohort that have these names, of which the load now has rows of sample_info; with `create`, all have."""
+def find_numbers(conn: psycopg.Connection, cohort: str, names: Sequence[str], load_id: int, create: bool) -> tuple[dict[str, int], int]:
+    """The numbers of the samples of a cohort that have these names, of which the load now has rows of sample_info, and how many of these are
+    new; with `create`, all have numbers."""
     if create:
         number_samples(conn, cohort, pa.record_batch([pa.array(names, pa.string())], names=["sample_id"]))
     found = conn.execute("SELECT name, sample_id FROM sample WHERE cohort = %s AND name = ANY(%s)", (cohort, list(names))).fetchall()
-    conn.execute(
+    added = conn.execute(
         "INSERT INTO sample_info (sample_id, load_id) SELECT i, %s FROM unnest(%s::int[]) i ON CONFLICT DO NOTHING",
         (load_id, sorted(number for _, number in found)),
     )
-    return dict(found)
+    return dict(found), added.rowcount
 
 
 def remove_samples(conn: psycopg.Connection, load_id: int) -> None:
@@ -109,8 +111,29 @@ def cohort_described(conn: psycopg.Connection, dataset: str, names: Sequence[str
     there = cohorts(conn)
     if len(there) != 1:
         return own
-    shared = conn.execute("SELECT FROM sample WHERE cohort = %s AND name = ANY(%s) LIMIT 1", (there[0], list(names))).fetchone()
-    return own if shared is None else there[0]
+    return there[0] if knows(conn, there[0], names) else own
+
+
+def cohort_mentioned(conn: psycopg.Connection, dataset: str, of_callset: str | None, own: str | None) -> str:
+    """The cohort of the people whom a load mentions and does not describe, where nobody says: that of the callset that it is about; else that of
+    the dataset's earlier versions; else the only one of the store; `own` where there is none. Raises StoreError where that leaves none or
+    several."""
+    if chosen := of_callset or _earlier_cohort(conn, dataset):
+        return chosen
+    there = cohorts(conn)
+    if len(there) > 1:
+        raise StoreError(f"the store has {len(there)} cohorts: {', '.join(there)}", "Say whose names these are: --cohort NAME")
+    if chosen := there[0] if there else own:
+        return chosen
+    raise StoreError(
+        "the store has no samples, so that nobody would know these names",
+        "Load the callset or the samples first, or give --create-samples.",
+    )
+
+
+def knows(conn: psycopg.Connection, cohort: str, names: Sequence[str]) -> bool:
+    """True where a cohort has somebody of one of these names."""
+    return conn.execute("SELECT FROM sample WHERE cohort = %s AND name = ANY(%s) LIMIT 1", (cohort, list(names))).fetchone() is not None
 
 
 def _earlier_cohort(conn: psycopg.Connection, dataset: str) -> str | None:

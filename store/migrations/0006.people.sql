@@ -46,8 +46,10 @@ CREATE TABLE ibd_segment (
     score           double precision,
     PRIMARY KEY (sample_id, other_id, load_id, file, line)
 );
-CREATE INDEX ibd_segment_sample ON ibd_segment (sample_id, chrom, start_pos) INCLUDE (end_pos);
-CREATE INDEX ibd_segment_over ON ibd_segment (chrom, length_class, start_pos) INCLUDE (end_pos) WHERE sample_id < other_id;
+CREATE INDEX ibd_segment_sample ON ibd_segment (sample_id, chrom, start_pos, end_pos);
+-- With all columns, as the rows of those who share over a position lie all over the table, which has the order of people.
+CREATE INDEX ibd_segment_over ON ibd_segment (chrom, length_class, start_pos, end_pos)
+    INCLUDE (sample_id, other_id, load_id, line, file, haplotype, other_haplotype, ibd_type, markers, length_cm, score) WHERE sample_id < other_id;
 CREATE INDEX ibd_segment_load ON ibd_segment USING brin (load_id);
 COMMENT ON TABLE ibd_segment IS 'Stretches of genome that two people share by descent, each in two rows: seen from either person.';
 COMMENT ON COLUMN ibd_segment.sample_id IS 'The person it is seen from.';
@@ -79,7 +81,6 @@ CREATE TABLE hbd_segment (
     score     double precision,
     PRIMARY KEY (sample_id, load_id, file, line)
 );
-CREATE INDEX hbd_segment_over ON hbd_segment (chrom, start_pos) INCLUDE (end_pos);
 CREATE INDEX hbd_segment_load ON hbd_segment USING brin (load_id);
 COMMENT ON TABLE hbd_segment IS 'Stretches of genome where both haplotypes of a person are one by descent.';
 COMMENT ON COLUMN hbd_segment.sample_id IS 'The person.';

@@ -35,7 +35,8 @@ GROUP BY gene_id ORDER BY min(length(symbol)), min(upper(symbol)), gene_id LIMIT
 -- What the visible loads hold, from the ledger. $1 loads.
 SELECT coalesce(sum((counts ->> 'variant_record')::bigint), 0) AS records, coalesce(sum((counts ->> 'callset_sample')::bigint), 0) AS samples,
 coalesce(sum((counts ->> 'gene')::bigint), 0) AS genes, coalesce(sum((counts ->> 'transcript')::bigint), 0) AS transcripts, coalesce(sum((counts ->> 'transcript_consequence')::bigint), 0) AS consequences,
-coalesce(sum((counts ->> 'clinical_significance')::bigint), 0) AS clinical, coalesce(sum((counts ->> 'variant_score')::bigint), 0) AS scores
+coalesce(sum((counts ->> 'clinical_significance')::bigint), 0) AS clinical, coalesce(sum((counts ->> 'variant_score')::bigint), 0) AS scores,
+coalesce(sum((counts ->> 'ibd_segment')::bigint), 0) AS ibd_segments, coalesce(sum((counts ->> 'hbd_segment')::bigint), 0) AS hbd_segments
 FROM load WHERE load_id = ANY($1::int[]);
 
 -- name: visible_variants
@@ -49,7 +50,8 @@ SELECT DISTINCT name FROM score WHERE load_id = ANY($1::int[]) ORDER BY 1;
 
 -- name: population_names
 -- Names of the populations with frequencies in the visible loads. $1 loads.
-SELECT DISTINCT population FROM frequency_population WHERE load_id = ANY($1::int[]) ORDER BY 1;
+SELECT DISTINCT population FROM frequency_population
+WHERE load_id = ANY($1::int[]) AND (callset_load IS NULL OR callset_load = ANY($1::int[])) ORDER BY 1;
 
 -- name: sample_populations
 -- Names of the populations that visible samples can be of. $1 loads.
