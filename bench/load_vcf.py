@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,8 +128,8 @@ def run_load(url: str, path: Path, genotypes: bool = False) -> dict[str, Any]:
 class Stores:
     """Fresh stores on one server, and files that the server can read and write."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder = url, folder
+    def __init__(self, url: str, folder: Path, tables: Sequence[str] = TABLES) -> None:
+        self.url, self.folder, self.tables = url, folder, tables
         with psycopg.connect(url, autocommit=True) as conn:
             initialise(conn, GRCH37)
             (data,) = conn.execute("SHOW data_directory").fetchone() or ("",)
@@ -150,15 +150,15 @@ class Stores:
     def dump(self, url: str) -> None:
         """Writes the rows of all tables to binary files, in the order in which they were loaded."""
         with psycopg.connect(url) as conn:
-            for table in TABLES:
+            for table in self.tables:
                 conn.execute(f"COPY {table} ({self._columns(conn, table)}) TO '{self.folder / table}' (FORMAT binary)")
 
     def copy(self, url: str) -> float:
         """Seconds that the server takes to copy the files into its tables, in one transaction."""
         with psycopg.connect(url) as conn:
-            columns = {table: self._columns(conn, table) for table in TABLES}
+            columns = {table: self._columns(conn, table) for table in self.tables}
             started = time.perf_counter()
-            for table in TABLES:
+            for table in self.tables:
                 conn.execute(f"COPY {table} ({columns[table]}) FROM '{self.folder / table}' (FORMAT binary)")
             conn.commit()
             return time.perf_counter() - started

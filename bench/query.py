@@ -154,7 +154,7 @@ ONE = "query One($id: String!) { variant(id: $id) { id key name chrom pos ref al
 NESTED = """query Nested($id: String!) { variant(id: $id) { name consequences { terms impact symbol hgvsc hgvsp transcriptId
     gene { symbol chrom start end strand biotype } } } }"""
 MANY = """query Many($region: String!, $first: Int!) { variants(region: $region, first: $first) { nodes { id name chrom pos ref alt
-    records { qual filter info } frequencies { population frequency alleleCount alleleNumber } scores { name value } } } }"""
+    records { qual filter info } populationFrequencies { population frequency alleleCount alleleNumber } scores { name value } } } }"""
 
 
 class Api:

@@ -1,10 +1,11 @@
 """A store of synthetic variants, as dense and as clinical as real ones, for benchmarks and for the test of plans.
 
-Comes in: a database with the migrations applied and nothing loaded. Goes out: five published loads. Variants lie one
+Comes in: a database with the migrations applied and nothing loaded. Goes out: seven published loads. Variants lie one
 per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
 stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, and genotypes
 of `SAMPLES` people, `clinical` has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all,
-`genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset.
+`genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset. Of these `ibd` has
+segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
-from store.assembly import GRCH37
+from store.assembly import GRCH37, LAST_AUTOSOME
 from store.copy import copy_rows
 from store.genome import initialise
 from store.load import begin
@@ -43,9 +44,20 @@ _GENE_SPACING = 155_000
 _IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom * 100000 + v.pos / ' + str(_GENE_SPACING))}"
 _GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
 _STRIDE, _LONGEST = 31, 150
+_OF_PEOPLE = ("callset", "panel", "ibd", "ancestry")
+_LONGEST_SHARED = 10_000_000
 _RS = "(v.variant_key / 1073741824 & 1073741823)"  # unique enough: a third of dbSNP's range, and few variants share one
 
 _TABLES = {
+    # As either person sees it; most are short, and their classes of lengths many.
+    "ibd_segment": f"""WITH s AS (SELECT n, 1 + floor({SAMPLES} * {_draw(20, "n")})::int AS one, 1 + floor(({SAMPLES} - 1) * {_draw(21, "n")})::int AS step,
+            c.chrom, floor({_LONGEST_SHARED} * power({_draw(22, "n")}, 2))::int AS bases, (c.length * 0.9 * {_draw(23, "n")})::int AS start
+            FROM generate_series(1, %(segments)s) n
+            JOIN unnest((%(lengths)s::int[])[:{LAST_AUTOSOME}]) WITH ORDINALITY c (length, chrom) ON c.chrom = 1 + mod(n, {LAST_AUTOSOME})),
+        t AS MATERIALIZED (SELECT *, 1 + mod(one + step - 1, {SAMPLES}) AS other, CASE WHEN bases = 0 THEN 0 ELSE 1 + floor(ln(bases) / ln(2))::int END AS class
+            FROM s)
+        SELECT one, other, %(ibd)s, 0, n, chrom, class, start, start + bases, 1 + mod(n, 2), 1 + mod(n / 2, 2), NULL, bases / 1e6, NULL, NULL
+        FROM (SELECT * FROM t UNION ALL SELECT n, other, step, chrom, bases, start, one, class FROM t) t ORDER BY one, chrom, start""",
     "variant_record": f"""SELECT v.variant_key, l.load_id, CASE WHEN {_draw(3)} < 0.8 THEN ARRAY['rs' || {_RS}] END, 20 + 1000 * {_draw(4)},
         CASE WHEN {_draw(5)} < 0.95 THEN '{{PASS}}'::text[] ELSE '{{LowQual}}'::text[] END,
         ('{{"AC":' || round({_AF} * 5008) || ',"AF":' || {_AF} || ',"AN":5008,"DP":' || round(100 + 9000 * {_draw(6)}) || '}}')::json,
@@ -54,7 +66,7 @@ _TABLES = {
     "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(clinical)s, false)) l (load_id, callset)
         ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_CLINICAL} END WHERE {_draw(3)} < 0.8""",
     "population_frequency": f"""SELECT v.variant_key, %(callset)s, ARRAY[round({_AF} * 5008)::int, NULL, NULL], ARRAY[5008, NULL, NULL],
-        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL, NULL
+        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL, NULL, NULL
         FROM variant v WHERE {_CALLSET}""",
     "transcript_consequence": f"""SELECT v.variant_key, %(callset)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
         CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
@@ -86,6 +98,14 @@ _TABLES = {
         CASE WHEN mod(n, 4) = 3 THEN n - 2 END, CASE WHEN mod(n, 4) = 3 THEN n - 1 END, NULL FROM generate_series(1, %(people)s) n""",
     "population": """SELECT 'P' || n, %(panel)s, 'S' || mod(n, 5), NULL FROM generate_series(0, 25) n
         UNION ALL SELECT 'S' || n, %(panel)s, NULL, NULL FROM generate_series(0, 4) n""",
+    "ibd_run": """VALUES (%(ibd)s, 'hap-ibd', NULL, 'people', true, 'callset', NULL, 3500)""",
+    "hbd_segment": f"""SELECT s, %(ibd)s, 0, n, chrom, start, start + 1000000 + mod(n * 7919, 4000000), 1 + mod(n, 40) / 10.0, NULL, NULL
+        FROM generate_series(1, {SAMPLES}) s, generate_series(1, 25) n, LATERAL (SELECT 1 + mod(s * 31 + n, {LAST_AUTOSOME}) AS chrom,
+        1000000 + mod(s * 7907 + n * 104729, 30000000) AS start) p""",
+    "ancestry_run": """VALUES (%(ancestry)s, 'people', '{10,5,2,1}'::real[])""",
+    # With the analyses that were there before, too.
+    "ancestry": f"""SELECT s, l, ARRAY[{", ".join(_draw(seed, "s") for seed in range(24, 28))}]::real[]
+        FROM generate_series(1, {SAMPLES}) s, unnest(%(ancestry)s || ARRAY(SELECT generate_series(1001, 1020))) l""",
     "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
         v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
@@ -96,7 +116,7 @@ _TABLES = {
         gene_id, symbol || '-20' || n + 1, chrom, start_pos, end_pos, strand, biotype, NULL, NULL, ARRAY[start_pos, end_pos - 500],
         ARRAY[start_pos + 500, end_pos], n = 0, NULL, NULL FROM gene CROSS JOIN generate_series(0, 1) n""",
 }
-"""How each table follows from the variants: SELECTs with its columns in order."""
+"""How each table follows from the variants: SELECTs with its columns in order. The largest stand first, so that two threads end at about one time."""
 
 
 def fill(url: str, variants: int) -> None:
@@ -104,20 +124,21 @@ def fill(url: str, variants: int) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         initialise(conn, GRCH37)
         loads = {
-            name: begin(
-                conn, dataset=name, kind=kind, version="1", files=[], options={"cohort": "people"} if name in ("callset", "panel") else {}
-            )
+            name: begin(conn, dataset=name, kind=kind, version="1", files=[], options={"cohort": "people"} if name in _OF_PEOPLE else {})
             for name, kind in (
                 ("callset", "variants"),
                 ("clinical", "variants"),
                 ("genes", "genes"),
                 ("scores", "scores"),
                 ("panel", "samples"),
+                ("ibd", "ibd"),
+                ("ancestry", "ancestry"),
             )
         }
         values = {name: load.load_id for name, load in loads.items()} | {
             "lengths": list(GRCH37.lengths),
             "people": max(SAMPLES, variants // 10),
+            "segments": variants // 4,
         }
         conn.execute(
             "INSERT INTO frequency_population SELECT %(callset)s, n, (ARRAY['ALL', 'EUR', 'AFR'])[n] FROM generate_series(1, 3) n", values
@@ -137,7 +158,7 @@ def fill(url: str, variants: int) -> None:
         for load in loads.values():
             load.finish()
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population")
+        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run")
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:

@@ -10,6 +10,7 @@ import strawberry
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
 from store.gene import GENE, TRANSCRIPT
 from store.ledger import LOAD
+from store.sample import POPULATION
 
 from .context import Context
 from .filters import ClinicalClass, ImpactLevel
@@ -20,6 +21,7 @@ from .scalars import JSON
 if TYPE_CHECKING:
     from .gene import Gene, Transcript
     from .ledger import Load
+    from .sample import Population
 
 
 @define
@@ -131,6 +133,11 @@ class Frequency:
     filter: list[str] | None = leaf(
         "FILTER of the record of a file of frequencies: PASS, or the failed filters. Null where it is not filtered, and of files whose records tell it."
     )
+
+    @link(POPULATION, by="pk", on="population")
+    def group(ctx: Context) -> Population | None:
+        """The population of people of that name, where a visible load describes it."""
+        return Ask()
 
     @link(LOAD, by="pk", on="load_id")
     def load(ctx: Context) -> Load:

@@ -68,7 +68,7 @@ class DescentGroup:
         ctx: Context, view: View, keys: Sequence[tuple[str, ...]],
         *, first: Annotated[int, strawberry.argument(description="How many, at most 1,000.")] = 50,
     ) -> list[IBDSegment]:  # fmt: skip
-        """The segments that join them."""
+        """The segments that join them, in the order of their files."""
         checked_size(first, "first")
         return [(key, Ref("IBDSegment", each)) for key in keys for each in key[:first]]
 
@@ -202,8 +202,10 @@ async def _sites(
             if callset not in people:
                 asked = [population] if population is not None else None
                 people[callset] = await ctx.query_individual(loads, statement("people_of_callset"), callset, asked, loads)
-            calls = decode([rows[key][callset]], cohorts[callset]["size"], np.array([row["ordinal"] for row in people[callset]], np.int64))
-            yield key, _Site(run, callset, own, calls, [row["sample_id"] for row in people[callset]], segments.get(key, []))
+            of_people = decode(
+                [rows[key][callset]], cohorts[callset]["size"], np.array([row["ordinal"] for row in people[callset]], np.int64)
+            )
+            yield key, _Site(run, callset, own, of_people, [row["sample_id"] for row in people[callset]], segments.get(key, []))
 
 
 def _pick(rows: dict[int, Any], visible: Sequence[Any], cohorts: dict[int, Any]) -> tuple[int, int, bool] | None:
@@ -248,7 +250,7 @@ def _groups(site: _Site) -> CarriersByDescent:
         callset_id=site.callset,
         all_groups=[
             DescentGroup(
-                segment_keys=tuple(_segment_key(row) for row in lineage.joins),
+                segment_keys=tuple(map(_segment_key, sorted(lineage.joins, key=lambda row: (row["load_id"], row["file"], row["line"])))),
                 size=len(lineage.members),
                 sample_count=len({person for person, _ in lineage.members}),
                 segment_count=len(lineage.joins),

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
-import pysam
-import strawberry
-from graphql import GraphQLError, parse_value
-from graphql.utilities import coerce_input_literal, validate_input_literal
-from strawberry.types.arguments import convert_argument
 
 from store.assembly import NAMES, Assembly, chrom_code
 from store.database import Pools
-from store.read import ordered_columns
 from store.reference import Reference
 from store.statements import statement
 
-from .context import Context, View
-from .cursor import encode_cursor
+from .context import Context
 from .errors import UserError
 from .export_genotypes import HEADER as FORMAT_LINES
 from .export_genotypes import Columns, columns_of
-from .filters import VariantFilter
-from .page import LARGEST_PAGE, Window
-from .relation import ROOT, Link, links
-from .schema import build
+from .page import LARGEST_PAGE
+from .shell import Write, children, format_of, pages, request, variant_filter, writing
 
 COLUMNS = ("chrom", "pos", "ref", "alt", "key", "type", "rsids", "dataset", "version", "id", "qual", "filter", "info")
 """Columns of the TSV: `info` is JSON, `rsids` are joined by commas, `id` and `filter` by semicolons; what is missing is empty."""
-
-Write = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -70,96 +58,29 @@ async def export(
     """Writes the records of the selected variants, in genome order, to a .vcf, .vcf.gz, .tsv or .tsv.gz file, or as TSV
     to `out`. Returns their number. Raises UserError; a file is only there when it is complete.
     """
-    ctx = await _context(pools, assembly, reference, selection.release)
+    form = format_of(output, (".vcf", ".tsv")) if output is not None else ".tsv"
+    ctx = await request(pools, assembly, reference, selection.release)
     columns = await columns_of(ctx, selection.samples, selection.all_samples, selection.dataset)
     names = columns.names if columns else []
     rows = read(ctx, selection, columns)
-    if output is None:
-        return await _write_tsv(out.write, rows, names)
-    name = output.name.removesuffix(".gz")
-    if not name.endswith((".vcf", ".tsv")):
-        raise UserError("BAD_OUTPUT", f"{output}: the ending says no format.", hint="Name it .vcf, .vcf.gz, .tsv or .tsv.gz.")
-    partial = output.with_name(output.name + ".partial")
-    try:
-        with _writer(partial, compressed=output.suffix == ".gz") as write:
-            count = await (_write_tsv(write, rows, names) if name.endswith(".tsv") else _write_vcf(write, rows, names, pools))
-        await _still_visible(ctx)
-        partial.replace(output)
-    except OSError as error:
-        raise UserError("BAD_OUTPUT", f"{output}: {error.strerror}.", hint="Choose another --output.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return count
+    async with writing(ctx, output, out) as write:
+        return await (_write_tsv(write, rows, names) if form == ".tsv" else _write_vcf(write, rows, names, pools))
 
 
 async def read(ctx: Context, selection: Selection, columns: Columns | None = None) -> AsyncIterator[Row]:
     """The records of the selected variants, read page by page, three statements each; with columns of samples five, and the records
     of their callset."""
-    schema = build()
-    by_name = {link.name: link for link in links}
     arguments: dict[str, Any] = {"region": selection.region, "gene": selection.gene, "ids": selection.ids, "flank": selection.flank}
-    arguments["filter"] = _filter(schema, selection.filter) if selection.filter is not None else None
-    variants, order = by_name["Query.variants"], by_name["Query.variants"].order
-    cursor = None
-    while True:
-        window = Window(columns.page if columns else LARGEST_PAGE, cursor)
-        page = await variants.rows(ctx, ctx.view, [ROOT], variants.read.columns, window, arguments)
-        found = {v["variant_key"]: v for v in _dicts(variants, page.by_parent.get(ROOT, []))}
-        records = await _children(
-            ctx, by_name["Variant.records"], list(found), {"dataset": [columns.dataset] if columns else selection.dataset}
-        )
+    arguments["filter"] = variant_filter(selection.filter) if selection.filter is not None else None
+    datasets = {"dataset": [columns.dataset] if columns else selection.dataset}
+    async for page in pages(ctx, "Query.variants", arguments, size=columns.page if columns else LARGEST_PAGE):
+        records = await children(ctx, "Variant.records", [variant["variant_key"] for variant in page], datasets)
         wanted = sorted({r["load_id"] for rows in records.values() for r in rows})
-        loads = await _children(ctx, by_name["VariantRecord.load"], wanted, {})
+        loads = await children(ctx, "VariantRecord.load", wanted)
         calls = await columns.read(ctx, ctx.view, list(records)) if columns and records else {}
-        for key, variant in found.items():
-            for record in records.get(key, ()):
-                yield Row(variant, record, loads[record["load_id"]][0], *calls.get(key, ()))
-        if ROOT not in page.more:
-            return
-        cursor = encode_cursor(ctx.view.release_id, variants.name, order, [next(reversed(found))])
-
-
-async def _children(ctx: Context, link: Link, keys: list[Any], arguments: dict[str, Any]) -> dict[Any, list[dict[str, Any]]]:
-    rows = await link.rows(ctx, ctx.view, keys, link.read.columns, Window(), arguments) if keys else None
-    return {key: _dicts(link, found) for key, found in rows.by_parent.items()} if rows else {}
-
-
-def _dicts(link: Link, rows: list[Any]) -> list[dict[str, Any]]:
-    columns = ordered_columns(link.read, link.read.columns)
-    return [dict(zip(columns, row[link.width :], strict=True)) for row in rows]
-
-
-async def _still_visible(ctx: Context) -> None:
-    """Raises UserError where a load was taken out while it was being written, so that rows may be missing."""
-    rows = await ctx.query(statement("release_by_number"), ctx.view.release_id)
-    if tuple(rows[0]["loads"]) != ctx.view.loads:
-        raise UserError("UNLOADED", "A dataset was unloaded while it was being written.", hint="Run this again.")
-
-
-async def _context(pools: Pools, assembly: Assembly, reference: Reference | None, release: str | None) -> Context:
-    rows = await pools.fetch(*((statement("release_by_name"), release) if release else (statement("current_release"),)))
-    if not rows:
-        raise UserError("UNKNOWN_RELEASE", f"There is no release named {release!r}.", hint="vkg release list")
-    return Context(pools, View(rows[0]["release_id"], rows[0]["name"], tuple(rows[0]["loads"])), assembly, reference)
-
-
-def _filter(schema: strawberry.Schema, text: str) -> VariantFilter:
-    """A filter from a GraphQL literal."""
-    wanted: Any = schema._schema.type_map["VariantFilter"]
-    problems: list[str] = []
-    try:
-        literal = parse_value(text)
-        validate_input_literal(literal, wanted, lambda error, path: problems.append(error.message))
-    except GraphQLError as error:
-        problems.append(error.message)
-    if problems:
-        hint = "Write it as in the API: {impact: [HIGH], qual: {min: 30}}"
-        raise UserError("BAD_FILTER", f"The filter cannot be read: {problems[0]}", hint=hint)
-    value = coerce_input_literal(literal, wanted)
-    converted = convert_argument(value, VariantFilter, schema.schema_converter.scalar_registry, schema.config)
-    assert isinstance(converted, VariantFilter)
-    return converted
+        for variant in page:
+            for record in records.get(variant["variant_key"], ()):
+                yield Row(variant, record, loads[record["load_id"]][0], *calls.get(variant["variant_key"], ()))
 
 
 async def _write_tsv(write: Write, rows: AsyncIterator[Row], samples: Sequence[str]) -> int:
@@ -245,13 +166,3 @@ def _info(fragment: orjson.Fragment | None) -> str:
             values = value if isinstance(value, list) else [value]
             parts.append(f"{key}=" + ",".join("." if v is None else v for v in values))
     return ";".join(parts) or "."
-
-
-@contextlib.contextmanager
-def _writer(path: Path, *, compressed: bool) -> Iterator[Write]:
-    if compressed:
-        with pysam.BGZFile(str(path), "w", None) as file:
-            yield lambda text: file.write(text.encode())
-    else:
-        with path.open("w", encoding="utf-8") as plain:
-            yield plain.write

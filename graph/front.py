@@ -27,11 +27,12 @@ QUERY = """query Front {
     release { id name reason createdAt }
     loads { dataset version kind normalized loadedAt recordCount rejectCount files }
     named: releases(named: true, first: 20) { nodes { name createdAt } pageInfo { hasNextPage } }
-    counts { records samples genes transcripts consequences clinical scores }
+    counts { records samples genes transcripts consequences clinical scores ibdSegments hbdSegments }
     scores
     populations
   }
   callsets { name version cohort sampleCount variantCount formatKept }
+  ibdRuns { name version source sourceVersion cohort segmentCount hbdSegmentCount sampleCount callset { name version } }
   populations(first: 1000) { nodes { name description superPopulation { name } } pageInfo { hasNextPage } }
 }"""
 
@@ -43,8 +44,11 @@ COUNTED = {
     "consequences": "consequences",
     "clinical": "clinical classifications",
     "scores": "scores",
+    "ibdSegments": "segments shared by descent",
+    "hbdSegments": "segments homozygous by descent",
 }
-HOLDS = {"VARIANTS": "variants", "GENES": "genes", "SCORES": "scores", "SAMPLES": "samples"}
+HOLDS = {"IBD": "shared segments"}
+"""Kinds of datasets that are not called what they hold."""
 PLACES = {
     "graphiql": ("GraphiQL", "Write queries here, with completion, examples and a description of every field."),
     "schema.graphql": ("Schema", "All types and fields, for generators of typed clients."),
@@ -55,6 +59,7 @@ DOCUMENTS = {
     "README.md": "the first query and the commands",
     "docs/querying.md": "names of variants, filters, pages, releases, limits",
     "docs/cohorts.md": "people: genotypes, carriers, families",
+    "docs/sharing.md": "what people share by descent: segments, carriers, relatives",
     "docs/loading.md": "which files can be loaded, and how",
     "docs/operations.md": "serving, another PostgreSQL, containers",
     "docs/performance.md": "what a query costs",
@@ -160,6 +165,22 @@ def _people(data: dict[str, Any]) -> Iterable[Markup]:
     ]
     if rows:
         yield from _section("Callsets", _table("Callsets", ["Callset and version", "Cohort", "#Samples", "#Variants"], rows))
+    rows = [
+        [
+            join(_name(run["name"]), " ", tag("span", run["version"], class_="version")),
+            join(run["source"].replace("_", "-").lower(), " ", run["sourceVersion"] or ""),
+            join(
+                *([_name(run["callset"]["name"]), " ", tag("span", run["callset"]["version"], class_="version")] if run["callset"] else [])
+            ),
+            f"{run['sampleCount']:,}",
+            _number(run["segmentCount"]),
+            _number(run["hbdSegmentCount"]),
+        ]
+        for run in data["ibdRuns"]
+    ]
+    if rows:
+        heads = ["Run and version", "Tool", "In the callset", "#Samples", "#Shared by two", "#Homozygous"]
+        yield from _section("Segments by descent", _table("Segments by descent", heads, rows))
     if data["populations"]["nodes"]:
         more = [tag("p", "There are more.", class_="note")] if data["populations"]["pageInfo"]["hasNextPage"] else []
         yield from _section("Populations", _populations(data["populations"]["nodes"]), *more)
@@ -261,7 +282,7 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> M
         cells = (tag("td", cell, role="cell", **kind) for cell, kind in zip(row[1:], number[1:], strict=True))
         body.append(tag("tr", tag("th", row[0], scope="row", role="rowheader"), *cells, role="row"))
     head = tag("thead", tag("tr", *titles, role="row"), role="rowgroup")
-    name = title.lower()
+    name = title.lower().replace(" ", "-")
     table = tag("table", head, tag("tbody", *body, role="rowgroup"), role="table", aria_labelledby=name)
     return tag("div", table, class_="wide", role="region", aria_labelledby=name, tabindex="0")
 

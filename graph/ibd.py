@@ -193,7 +193,7 @@ async def runs_of(ctx: Context, view: View, source: str | None) -> list[int] | N
         return None
     visible = await runs(ctx, view)
     found = [run["load_id"] for run in visible if run["name"] == source] or [
-        run["load_id"] for run in visible if run["source"] == source.lower()
+        run["load_id"] for run in visible if run["source"] == source.lower().replace("_", "-")
     ]
     if not found:
         listed = ", ".join(f"{run['name']} ({run['source']})" for run in visible)

@@ -166,4 +166,6 @@ def _field(
     resolver.__dict__["__signature__"] = signature
     resolver.__annotations__ = {p.name: p.annotation for p in [info, *arguments, *pages]} | {"return": returns}
     resolver.__name__, resolver.__qualname__, resolver.__module__ = function.__name__, function.__qualname__, names.__name__
-    return strawberry.field(resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared, "made_of": made_of})
+    return strawberry.field(
+        resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared, "made_of": made_of}
+    )

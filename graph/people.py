@@ -55,6 +55,11 @@ async def sample_ids(ctx: Context, view: View, names: Sequence[str]) -> list[int
     return list(dict.fromkeys(row["sample_id"] for row in await _samples(ctx, view, names)))
 
 
+async def one_sample(ctx: Context, view: View, name: str) -> Any:
+    """The row of a sample that must be there. Raises UserError UNKNOWN_SAMPLE or AMBIGUOUS_NAME."""
+    return (await _samples(ctx, view, [name]))[0]
+
+
 async def two_samples(ctx: Context, view: View, sample1: str, sample2: str) -> list[Any]:
     """The rows of two different samples that must be there. Raises UserError UNKNOWN_SAMPLE, AMBIGUOUS_NAME or SAME_SAMPLE."""
     first, second = await _samples(ctx, view, [sample1, sample2]) if sample1 != sample2 else [None, None]

@@ -62,6 +62,8 @@ class StoreCounts:
     consequences: BigInt = leaf("Transcript consequences.")
     clinical: BigInt = leaf("Clinical classifications.")
     scores: BigInt = leaf("Scores.")
+    ibd_segments: BigInt = leaf("Segments that two people share by descent.")
+    hbd_segments: BigInt = leaf("Segments of homozygosity by descent.")
 
 
 @define

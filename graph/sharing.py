@@ -143,11 +143,10 @@ def _sharing(pair: tuple[int, int, int], row: Any, min_length: float, surveyed: 
         segment_count=row["segment_count"] if row else 0,
         longest_cm=row["longest_cm"] if row else None,
         min_length_cm=min_length,
-        relationship=found
-        and Relationship(
+        relationship=Relationship(
             kinship=found.kinship, kind=RelationshipKind[found.relationship], degree=found.degree,
             nearest_degree=found.nearest, furthest_degree=found.furthest,
-        ),
+        ) if found else None,
         no_relationship=NoEstimate.INSUFFICIENT_COVERAGE if found is None else None,
     )  # fmt: skip
 

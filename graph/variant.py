@@ -164,7 +164,7 @@ class Variant(Node):
         return await weighted(ctx, view, keys, source, checked_length(min_length_cm), population)
 
     @link(FREQUENCY, by="variant", on="variant_key")
-    def frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:
+    def population_frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:
         """Its allele frequencies by dataset and population."""
         return Ask(where(population=population, dataset=dataset))
 

@@ -182,7 +182,8 @@ TOTALS = f"""SELECT u.other_id AS sample_id, round(sum(new_cm(u.length_cm, u.sta
 RELATIVE = replace(
     SAMPLE,
     name="relative",
-    source=f"""({TOTALS.format(sample="k.key", run="k.run")} OFFSET 0) r
+    # In their order, so that who is behind a page is not looked at.
+    source=f"""({TOTALS.format(sample="k.key", run="k.run")} ORDER BY total_cm DESC, sample_id DESC OFFSET 0) r
         CROSS JOIN LATERAL (SELECT x.* FROM sample x WHERE x.sample_id = r.sample_id OFFSET 0) t""",
     # Whom a visible run mentions, its own rows of sample_info name.
     visible="true",
@@ -195,7 +196,7 @@ RELATIVE = replace(
         "longest_cm": "r.longest_cm",
     },
     by={"sample": By(anchor=f"(SELECT s.sample_id AS key, {run_of('s.cohort')} AS run FROM sample s WHERE s.sample_id = ANY(:keys)) k")},
-    orders={"shared": Order(("r.total_cm", "t.sample_id"), descending=True)},
+    orders={"shared": Order(("r.total_cm", "r.sample_id"), descending=True)},
     where={"min_total": "r.total_cm >= :value", "population": SAMPLE.where["population"]},
 )
 

@@ -1,4 +1,4 @@
-"""What the README promises: its first query has the answer that it shows, and its commands exist as written."""
+"""What the README and docs/sharing.md promise: queries have the answers that they show, and commands exist as written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from graph.commands import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+SHARING = (ROOT / "docs" / "sharing.md").read_text()
 
 
 def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,37 +27,51 @@ def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "vkg", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
-async def test_the_first_query_has_the_answer_that_the_readme_shows(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queries_have_the_answers_that_the_documentation_shows(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = _vkg(store_url, "demo", "--no-serve")
     assert loaded.returncode == 0, loaded.stderr
     curl = shlex.split(re.search(r"^curl .*$", README, re.MULTILINE)[0])  # type: ignore[index]
     shown = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])  # type: ignore[index]
-    graphql = re.search(r"```graphql\n(.*?)```", README, re.DOTALL)[1]  # type: ignore[index]
-
     monkeypatch.setenv("VKG_DATABASE_URL", store_url)
     app = application(settings())
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         first = await client.post(curl[1], content=curl[curl.index("-d") + 1], headers={"content-type": "application/json"})
-        second = await client.post("/graphql", json={"query": graphql})
+        assert first.json() == shown
 
-    assert first.json() == shown
-    gene = second.json()["data"]["gene"]
-    assert gene["symbol"] == "SIRPA"
-    assert second.json()["data"]["sample"]["variants"]["edges"][0]["gt"] == "1|1"
-    assert len(gene["variants"]["nodes"]) == min(3, gene["variants"]["totalCount"]) > 0
+        async def data(query: str) -> Any:
+            answer = (await client.post("/graphql", json={"query": query})).json()
+            assert "errors" not in answer, answer
+            return answer["data"]
+
+        answered = [(README, 1), (SHARING, 4)]
+        for text, count in answered:
+            pairs = re.findall(r"```graphql\n([^`]*)```\n\n```json\n([^`]*)```", text)
+            assert len(pairs) == count
+            for query, answer in pairs:
+                said = json.loads(answer)
+                assert await data(query) == said.get("data", said)
+        last = await data(re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)[-1])
+    assert last["gene"]["symbol"] == "SIRPA"
+    assert last["sample"]["variants"]["edges"][0]["gt"] == "1|1"
+    assert len(last["gene"]["variants"]["nodes"]) == min(3, last["gene"]["variants"]["totalCount"]) > 0
+
+    commands = re.findall(r"^\$ vkg (.*)\n((?:[^$`].*\n)+)", SHARING, re.MULTILINE)
+    assert len(commands) == 3
+    for command, written in commands:
+        assert _vkg(store_url, *shlex.split(command)).stdout == written
 
 
 def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
     assert _vkg(store_url, "demo", "--no-serve").returncode == 0
     again = _vkg(store_url, "demo", "--no-serve")
     assert again.returncode == 0
-    assert again.stdout.count("is loaded already") == 3
+    assert again.stdout.count("is loaded already") == 4
 
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
-    found = set(re.findall(r"\bvkg ((?:load |query |release )?[a-z]+)([^`\n#]*)", text))
+    found = set(re.findall(r"\bvkg ((?:load |query |release |derive )?[a-z][a-z-]*)([^`\n#]*)", text))
     assert {command for command, _ in found} >= {
         "init",
         "serve",
@@ -63,7 +79,12 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
         "load samples",
         "load genes",
         "load scores",
+        "load ibd",
         "query variants",
+        "query ibd-shared",
+        "query hbd-regions",
+        "query relatives",
+        "query variants-in-ibd",
         "doctor",
         "release create",
     }

@@ -63,7 +63,7 @@ async def answer(vkg: Vkg, name: str) -> list[str]:
     lines = [f"{variant.name} ({', '.join(variant.rsids) or 'no rsID'}), {variant.type_.value}, {', '.join(genes) or 'far from any gene'}"]
 
     lines += ["", "How common it is"]
-    for f in variant.frequencies:
+    for f in variant.population_frequencies:
         lines.append(f"  {f.population}: {percent(f.frequency)}, {known(f.allele_count)} of {known(f.allele_number)} alleles")
 
     carriers = await carriers_of(vkg, variant.name)

@@ -63,7 +63,7 @@ line(variant$name, " (", joined(variant$rsids, "no rsID"), "), ", variant$type, 
 
 line()
 line("How common it is")
-for (f in variant$frequencies) {
+for (f in variant$populationFrequencies) {
   line("  ", f$population, ": ", percent(f$frequency), ", ", or(f$alleleCount, "?"), " of ", or(f$alleleNumber, "?"), " alleles")
 }
 

@@ -5,6 +5,7 @@ tests are plain functions and can load files while they ask.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -64,3 +65,36 @@ class Api:
         answer = self.ask(query, variables, {"Vkg-Cost": "1"})
         assert "errors" not in answer, answer["errors"]
         return answer["extensions"]["cost"]
+
+    def walk(self, query: str, variables: JSON, size: int, *, backward: bool = False) -> list[JSON]:
+        """All edges of the list that `query` calls `page`, by pages of a size, in its order. It declares $first, $after, $last and $before, and selects
+        totalCount, pageInfo and the cursors; each page is checked against what it says of itself."""
+        edges: list[JSON] = []
+        cursor, totals = None, set()
+        while True:
+            window = {"last": size, "before": cursor} if backward else {"first": size, "after": cursor}
+            page = next(_pages(self.data(query, variables | window)))
+            info, found = page["pageInfo"], page["edges"]
+            assert (info["startCursor"], info["endCursor"]) == ((found[0]["cursor"], found[-1]["cursor"]) if found else (None, None))
+            ahead, behind = ("hasPreviousPage", "hasNextPage") if backward else ("hasNextPage", "hasPreviousPage")
+            assert info[behind] == (cursor is not None)
+            edges = found + edges if backward else edges + found
+            totals.add(page["totalCount"])
+            if not info[ahead]:
+                assert totals == {len(edges)}
+                return edges
+            assert len(found) == size
+            cursor = info["startCursor" if backward else "endCursor"]
+
+
+WINDOW = "$first: Int, $after: String, $last: Int, $before: String"
+PAGE = "first: $first, after: $after, last: $last, before: $before"
+OF_PAGE = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+
+
+def _pages(answer: Any) -> Iterator[JSON]:
+    if isinstance(answer, dict):
+        if "page" in answer:
+            yield answer["page"]
+        for value in answer.values():
+            yield from _pages(value)

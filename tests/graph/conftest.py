@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from store import embedded
 from store.assembly import GRCH37
 from store.genome import initialise, register_reference
 from store.reference import Reference
+from tests.conftest import REAL
 from tests.graph.api import Api
-from tests.graph.loading import load_genes, load_samples, load_scores, load_vcf
+from tests.graph.loading import load_genes, load_ibd, load_samples, load_scores, load_vcf
+from tests.graph.segments import REAL_RUNS, File, World, read_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "demo"
 DATA = ROOT / "tests" / "data" / "graph"
+HAPIBD = (DEMO / "hapibd.min1cm.ibd.gz", DEMO / "hapibd.min1cm.hbd.gz")
 FASTA = DEMO / "chr20_npad_0.9-4.1mb.grch37.fa.gz"
 
 Clone = Callable[[str], Any]
@@ -100,7 +104,32 @@ def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
         load_samples(url, DEMO / "samples.panel", dataset="panel", version="20130502", cohort="1000G")
         load_vcf(url, demo_vcf, dataset="kg300", version="phase3", cohort="1000G", assembly="GRCh37")
         load_genes(url, DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
+        run = {"source": "hap-ibd", "source_version": "1.0", "callset": "kg300", "surveyed_cm": 6.65}
+        load_ibd(url, *HAPIBD, dataset="hapibd", version="min1cm", cohort="1000G", **run)
         yield _name(url)
+
+
+@pytest.fixture(scope="session")
+def segment_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of all real files of segments, copied, since what is rejected of a file is written beside it; use it with the marker requires_real."""
+    return Path(shutil.copytree(REAL / "chr20_grch37" / "ibd", tmp_path_factory.mktemp("segments") / "ibd"))
+
+
+@pytest.fixture(scope="session")
+def shared_template(clone: Clone, demo_template: str, segment_files: Path) -> Iterator[str]:
+    """Name of a database with the demo data and all real runs of segments; nothing may stay connected to it."""
+    with clone(demo_template) as url:
+        for file in REAL_RUNS:
+            paths = [segment_files / name for name in file.names]
+            load_ibd(url, *paths, source=file.source, dataset=file.dataset, version="1", cohort="1000G", **file.options)
+        yield _name(url)
+
+
+@pytest.fixture(scope="session")
+def world(demo_vcf: Path, segment_files: Path) -> World:
+    """What the files of the store `shared` say."""
+    demo = File("hapibd", "hap-ibd", tuple(path.name for path in HAPIBD))
+    return World(demo_vcf, DEMO / "samples.panel", [read_run(DEMO, demo), *(read_run(segment_files, file) for file in REAL_RUNS)])
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +179,13 @@ def demo_url(clone: Clone, demo_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def shared_url(clone: Clone, shared_template: str) -> Iterator[str]:
+    """URL of the store of all runs that all tests of a process read."""
+    with clone(shared_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def annotated_url(clone: Clone, annotated_template: str) -> Iterator[str]:
     """URL of the annotated store that all tests of a process read."""
     with clone(annotated_template) as url:
@@ -179,6 +215,13 @@ def own_demo(clone: Clone, demo_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def own_shared(clone: Clone, shared_template: str) -> Iterator[str]:
+    """URL of a store of all runs of this test's own."""
+    with clone(shared_template) as url:
+        yield url
+
+
+@pytest.fixture
 def own_annotated(clone: Clone, annotated_template: str) -> Iterator[str]:
     """URL of an annotated store of this test's own."""
     with clone(annotated_template) as url:
@@ -201,6 +244,13 @@ def settings(url: str, **other: Any) -> Settings:
 def demo(demo_url: str) -> Iterator[Api]:
     """The application over the demo data."""
     with Api(settings(demo_url)) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def shared(shared_url: str) -> Iterator[Api]:
+    """The application over the demo data and all real runs of segments."""
+    with Api(settings(shared_url)) as api:
         yield api
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 
 from loaders.annotation_job import genes_job, scores_job
+from loaders.ibd_job import ibd_job
+from loaders.people_job import ancestry_job
 from loaders.run import Outcome, ingest
 from loaders.samples_job import samples_job
 from loaders.vcf_job import vcf_job
@@ -46,6 +48,16 @@ def load_genes(url: str, path: Path, **options: Any) -> int:
 def load_scores(url: str, *paths: Path, **options: Any) -> int:
     """Loads scores, as `vkg load scores` does. Returns its load_id."""
     return _load(url, scores_job, paths, options)
+
+
+def load_ibd(url: str, *paths: Path, **options: Any) -> int:
+    """Loads the files of a run of segments, as `vkg load ibd` does. Returns its load_id."""
+    return _load(url, ibd_job, paths, options)
+
+
+def load_ancestry(url: str, path: Path, **options: Any) -> int:
+    """Loads principal components, as `vkg load ancestry` does. Returns its load_id."""
+    return _load(url, ancestry_job, path, options)
 
 
 def _load(url: str, prepare: Callable[..., Any], source: Any, options: dict[str, Any]) -> int:

@@ -5,8 +5,9 @@ Which links these are follows from the tables that their SQL names, in every sha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -15,12 +16,17 @@ import pytest
 from graph.relation import Link, entities, links
 from store.database import OPEN_ROLE, Pools, open_pools
 from store.errors import StoreError
+from store.ibd import HBD, SEGMENT
 from store.read import HIGHEST, LOWEST, compose, where
 from store.statements import statement, statements
-from tests.store.shapes import OTHER_WAYS, condition_of, is_individual
+from tests.graph.conftest import Clone
+from tests.store.people import mention, mentioned
+from tests.store.shapes import OTHER_WAYS, columns_of, condition_of, is_individual
 
 EVERY_LINK = [*links, *(e.identity for e in entities.values() if "pk" in e.identity.read.by)]
-OF_PERSONS = ["samples_by_name", "search_samples", "callsets_with", "samples_of_callset"]
+OF_PERSONS = [
+    "samples_by_name", "search_samples", "callsets_with", "samples_of_callset", "pair_sharing", "segments_over", "people_of_callset",
+]  # fmt: skip
 
 
 def every_shape(link: Link) -> list[str]:
@@ -29,9 +35,8 @@ def every_shape(link: Link) -> list[str]:
     for by in (link.by, *OTHER_WAYS.get(link.name, ())):
         for condition in (None, *read.where):
             for mode in ("page", "count") if link.shape == "page" else ("all",):
-                columns = [name for name in read.columns if by == "variant" or name not in ("distance", "relation")]
                 made, _ = compose(
-                    read, by, columns=columns, order=link.order, filter=condition_of(read, condition), mode=mode, per_parent=read.by[by].anchor is not None
+                    read, by, columns=columns_of(read, by), order=link.order, filter=condition_of(read, condition), mode=mode, per_parent=read.by[by].anchor is not None
                 )  # fmt: skip
                 found.append(made.text)
     return found
@@ -48,10 +53,16 @@ def test_a_statement_says_whether_it_reads_what_is_known_of_persons() -> None:
 
 
 def test_links_to_persons_are_individual() -> None:
-    """However they are composed: what gives a Sample or a call, or begins at one's number, is not open."""
-    of_persons = {link.name for link in EVERY_LINK if link.types[0].__name__ in ("Sample", "GenotypeCall") or link.on == "sample_id"}
+    """However they are composed: what gives a person, a call, a segment or a place, says how two carry a variant, or begins at one of these is
+    not open."""
+    given = {"Sample", "GenotypeCall", "IBDSegment", "HBDSegment", "Ancestry", "SharedVariantEdge"}
+    of_persons = {
+        link.name
+        for link in EVERY_LINK
+        if any(cls and cls.__name__ in given for cls in link.types) or link.on in ("sample_id", "key", "pair", "place")
+    }
     assert {link.name for link in EVERY_LINK if link.access == "individual"} == of_persons
-    assert len(of_persons) > 12
+    assert len(of_persons) > 30
 
 
 def test_the_open_role_may_not_run_what_is_individual_and_may_run_the_rest(conn: psycopg.Connection[Any]) -> None:
@@ -70,79 +81,146 @@ def test_the_open_role_may_not_run_what_is_individual_and_may_run_the_rest(conn:
 # ---- row-level security
 
 
+@pytest.fixture(scope="module")
+def sharing_url(clone: Clone, family_template: str) -> Iterator[str]:
+    """URL of the store of families, with segments that those of either cohort share, and where they lie in ancestry space."""
+    with clone(family_template) as url, psycopg.connect(url, autocommit=True) as conn:
+        for cohort in COHORTS:
+            run = {"source": "hap-ibd", "cohort": cohort, "phased": True, "callset": cohort, "surveyed_cm": 3_000.0}
+            place = {"start_pos": 1_900_000, "end_pos": 2_100_000, "haplotype": 1, "other_haplotype": 1}
+            pairs = [{"sample_id": one, "other_id": other} | place for one, other in (("SON", "GIRL"), ("DAD", "SON"), ("MUM", "GIRL"))]
+            mentioned(conn, f"{cohort}_ibd", mention(*pairs, hbd=[{"sample_id": "SON"} | place], run=run), cohort)
+            places = [{"sample_id": name, "components": [n]} for n, name in enumerate(("SON", "GIRL", "DAD"))]
+            mentioned(conn, f"{cohort}_pca", mention(places=places, analysis={"cohort": cohort, "eigenvalues": [1.0]}), cohort)
+        yield url
+
+
+@dataclass(frozen=True)
+class Store:
+    """What of a store is asked for, by the names of datasets and of people."""
+
+    loads: dict[str, int]
+    people: dict[tuple[str, str], int]
+    variants: list[int]
+    segments: list[str]
+    hbd: list[str]
+
+    @property
+    def every(self) -> list[int]:
+        return list(self.loads.values())
+
+    def of(self, *cohorts: str) -> list[int]:
+        """The loads of cohorts, and the genes."""
+        return [number for name, number in self.loads.items() if name.partition("_")[0] in (*cohorts, "genes")]
+
+    def pair(self, cohort: str) -> tuple[int, int, int]:
+        """Two who share, and the run that says so."""
+        return self.people[cohort, "SON"], self.people[cohort, "GIRL"], self.loads[f"{cohort}_ibd"]
+
+    def keys(self, link: Link) -> list[Any]:
+        """Parents enough for a link to have rows of either cohort."""
+        calls = [f"{variant}:{person}" for variant in self.variants for person in self.people.values()]
+        pairs = [".".join(map(str, self.pair(cohort))) + ":0.0" for cohort in COHORTS]
+        segments = self.hbd if link.name.startswith("HBD") else self.segments
+        known = {"variant_key": self.variants, "load_id": self.every, "name": ["EUR"], "key": segments, "pair": pairs, "place": calls}
+        return segments if link.read in (SEGMENT, HBD) and link.by == "pk" else known.get(link.on or "", list(self.people.values()))
+
+    def asked(self, link: Link) -> list[dict[str, Any]]:
+        """The values of two statements of a link, which ask for either cohort where they can ask for one only."""
+        people = list(self.people.values())
+        both = {
+            "loads": self.every, "keys": self.keys(link), "sample_ids": people, "variant_keys": self.variants, "callsets": None, "parents": False,
+            "beside": None, "runs": None, "analyses": None, "related": None, "min_length": 0.0, "lo": LOWEST, "hi": HIGHEST, "limit": 100_000,
+        }  # fmt: skip
+        one = [dict(zip(("sample1", "sample2", "run"), self.pair(cohort), strict=True)) for cohort in COHORTS]
+        return [both | pair | {"sample_id": pair["sample1"]} for pair in one]
+
+    def told(self, rows: list[dict[str, Any]]) -> set[str]:
+        """The cohorts that rows tell of: by the people and loads in their columns, and by the person or segment that they begin at."""
+        cohort_of = {number: cohort for (cohort, _), number in self.people.items()}
+        of_load = {number: name.partition("_")[0] for name, number in self.loads.items()}
+        found = {cohort_of[row[column]] for row in rows for column in PERSONS if row.get(column) is not None}
+        found |= {cohort_of[int(str(row["parent"]).partition(".")[0])] for row in rows if "." in str(row["parent"])}
+        return found | {of_load[row[column]] for row in rows for column in LOADS if row.get(column) is not None}
+
+
+COHORTS = ("narrow", "wide")
+PERSONS = ("sample_id", "father_id", "mother_id", "sample1_id", "sample2_id", "other_id")
+LOADS = ("load_id", "callset_id", "run_id", "analysis_id")
+
+
 @pytest.fixture
-async def pools(family_url: str) -> AsyncIterator[Pools]:
-    found = await open_pools(family_url, size=1, timeout_ms=10_000)
+def store(sharing_url: str) -> Store:
+    """What is in the store."""
+    with psycopg.connect(sharing_url) as conn:
+        segments = conn.execute("SELECT concat_ws('.', sample_id, other_id, load_id, file, line) FROM ibd_segment").fetchall()
+        hbd = conn.execute("SELECT concat_ws('.', sample_id, load_id, file, line) FROM hbd_segment").fetchall()
+        return Store(
+            {name: number for number, name in conn.execute("SELECT load_id, name FROM load JOIN dataset USING (dataset_id)")},
+            {(cohort, name): number for number, cohort, name in conn.execute("SELECT sample_id, cohort, name FROM sample")},
+            [key for (key,) in conn.execute("SELECT variant_key FROM variant")],
+            [key for (key,) in segments],
+            [key for (key,) in hbd],
+        )
+
+
+@pytest.fixture
+async def pools(sharing_url: str) -> AsyncIterator[Pools]:
+    found = await open_pools(sharing_url, size=1, timeout_ms=10_000)
     yield found
     await found.close()
 
 
-async def rows(pools: Pools, link: Link, seen: list[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a link, with all columns, where the transaction may see `seen`; the statement itself asks for what is in `asked`."""
-    read = link.read
+async def rows(pools: Pools, link: Link, store: Store, seen: list[int]) -> list[dict[str, Any]]:
+    """All rows of a link, with all columns, where the transaction may see `seen`; the statements themselves ask for all."""
+    read, found = link.read, []
     made, values = compose(
         read, link.by, columns=read.columns, order=link.order, mode="page", filter=where(), per_parent=read.by[link.by].anchor is not None
     )  # fmt: skip
-    fetched = await pools.fetch_individual(seen, made.text, *made.bind(asked | values))
-    width = len(read.columns)
-    return [dict(zip(read.columns, list(row)[-width:], strict=True)) for row in fetched]
+    for asked in store.asked(link):
+        for row in await pools.fetch_individual(seen, made.text, *made.bind(asked | values)):
+            found.append({"parent": row[0]} | dict(zip(read.columns, list(row)[-len(read.columns) :], strict=True)))
+    return found
 
 
 @pytest.mark.parametrize("link", [link for link in EVERY_LINK if link.access == "individual"], ids=lambda link: link.name)
 async def test_a_load_that_the_transaction_may_not_see_gives_no_row_even_when_it_is_asked_for(
-    pools: Pools, family_url: str, link: Link
+    pools: Pools, store: Store, link: Link
 ) -> None:
-    with psycopg.connect(family_url) as conn:
-        loads = {name: number for number, name in conn.execute("SELECT load_id, name FROM load JOIN dataset USING (dataset_id)")}
-        people = {(cohort, name): number for number, cohort, name in conn.execute("SELECT sample_id, cohort, name FROM sample")}
-        variants = [key for (key,) in conn.execute("SELECT variant_key FROM variant")]
-    keys: list[Any] = {"variant_key": variants, "load_id": list(loads.values()), "name": ["EUR"]}.get(link.on or "", list(people.values()))
-    asked = {
-        "loads": list(loads.values()), "keys": keys, "sample_ids": list(people.values()), "variant_keys": variants, "callsets": None,
-        "parents": False, "beside": None,
-        "lo": LOWEST, "hi": HIGHEST, "limit": 100_000,
-    }  # fmt: skip
-
-    def of(rows: list[dict[str, Any]]) -> set[str]:
-        """The cohorts that rows tell of."""
-        cohorts = {number: cohort for (cohort, _), number in people.items()} | {None: None}
-        callsets = {loads[name]: name for name in ("narrow", "wide")}
-        told = {cohorts[row[column]] for row in rows for column in ("sample_id", "father_id", "mother_id") if column in row}
-        told |= {callsets[row[column]] for row in rows for column in ("callset_id", "load_id") if column in row}
-        return {cohort for cohort in told if cohort is not None}
-
-    narrow = [loads["genes"], loads["narrow"], loads["narrow_ped"]]
-    if link.read.by[link.by].parent == "t.name" or link.on == "name":  # no file of these has populations
-        assert of(await rows(pools, link, list(loads.values()), asked)) == set()
+    if link.on == "name":  # no file of these has populations
+        assert await rows(pools, link, store, store.every) == []
         return
-    assert of(await rows(pools, link, list(loads.values()), asked)) == {"narrow", "wide"}
-    assert of(await rows(pools, link, narrow, asked)) == {"narrow"}
-    assert await rows(pools, link, [loads["genes"]], asked) == []
-    assert await rows(pools, link, [], asked) == []
+    assert store.told(await rows(pools, link, store, store.every)) == {"narrow", "wide"}
+    for cohort in COHORTS:
+        found = await rows(pools, link, store, store.of(cohort))
+        assert found
+        assert store.told(found) == {cohort}
+    assert await rows(pools, link, store, store.of()) == []
+    assert await rows(pools, link, store, []) == []
 
 
-async def test_whole_statements_see_no_more(pools: Pools, family_url: str) -> None:
-    with psycopg.connect(family_url) as conn:
-        loads = {name: number for number, name in conn.execute("SELECT load_id, name FROM load JOIN dataset USING (dataset_id)")}
-    every, narrow = list(loads.values()), [loads["narrow"], loads["narrow_ped"]]
+async def test_whole_statements_see_no_more(pools: Pools, store: Store) -> None:
+    every, wide = store.every, store.loads["wide"]
+    one, other, run = store.pair("wide")
     asked: dict[str, tuple[Any, ...]] = {
         "samples_by_name": (["SON", "R1"], every),
         "search_samples": ("R", "R\U0010ffff", every, 10),
-        "samples_of_callset": (loads["wide"],),
-        "callsets_with": ([21], every),
+        "samples_of_callset": (wide,),
+        "callsets_with": ([store.people["wide", "R1"]], every),
+        "pair_sharing": ([one], [other], [run], 0.0, 22),
+        "segments_over": (store.variants, [run], 0.0),
+        "people_of_callset": (wide, None, every),
     }
     assert set(asked) == set(OF_PERSONS)
     seen = {name: await pools.fetch_individual(every, statement(name), *values) for name, values in asked.items()}
     assert all(seen.values())
-    less = {name: await pools.fetch_individual(narrow, statement(name), *values) for name, values in asked.items()}
+    less = {name: await pools.fetch_individual(store.of("narrow"), statement(name), *values) for name, values in asked.items()}
     assert [(row["cohort"], row["name"]) for row in less.pop("samples_by_name")] == [("narrow", "SON")]
     assert not any(less.values())
 
 
-async def test_a_session_keeps_nothing_of_what_its_last_transaction_was_told(pools: Pools, family_url: str) -> None:
-    with psycopg.connect(family_url) as conn:
-        every = [number for (number,) in conn.execute("SELECT load_id FROM load")]
-    assert (await pools.fetch_individual(every, "SELECT count(*) FROM genotype"))[0][0] > 0
+async def test_a_session_keeps_nothing_of_what_its_last_transaction_was_told(pools: Pools, store: Store) -> None:
+    assert (await pools.fetch_individual(store.every, "SELECT count(*) FROM genotype"))[0][0] > 0
     assert (await pools.individual.fetch("SELECT count(*) FROM genotype"))[0][0] == 0
     with pytest.raises(StoreError, match="permission denied"):
         await pools.fetch("SELECT count(*) FROM genotype")

@@ -157,7 +157,7 @@ def test_a_callset_that_is_not_visible_is_seen_nowhere(
     one, two, _ = names
     query = """query ($node: [ID!]!, $one: String!) { nodes(ids: $node) { id } sample(id: "D") { name } a: sample(id: "A") { callsets { name } }
         samples { totalCount nodes { name } } callsets { name } search(text: "D") { __typename }
-        variant(id: $one) { records { line } frequencies { population } frequency { alleleCount }
+        variant(id: $one) { records { line } populationFrequencies { population } frequency { alleleCount }
         genotype(sample: "A") { gt } carriers { totalCount } }
         variants { totalCount } only: variants(filter: { dataset: ["second"] }, region: "20:1-5000000") { totalCount }
         store { loads { dataset } counts { records } populations } }"""

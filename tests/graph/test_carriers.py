@@ -256,7 +256,7 @@ def test_genotypes_of_a_sample_at_many_variants_are_those_of_the_file(demo: Api,
 @settings(max_examples=40, deadline=None)
 @given(place=st.integers(0, 24_989))
 def test_counted_frequencies_are_those_of_the_calls(demo: Api, data: Demo, place: int) -> None:
-    query = """query ($id: String!) { variant(id: $id) { frequencies { population alleleCount alleleNumber frequency homozygotes hemizygotes counted load { dataset } }
+    query = """query ($id: String!) { variant(id: $id) { populationFrequencies { population alleleCount alleleNumber frequency homozygotes hemizygotes counted load { dataset } }
         all: frequency { alleleCount counted } fin: frequency(population: "FIN", callset: "kg300") { alleleCount frequency }
         other: frequency(population: "FIN", callset: "panel") { alleleCount } } }"""
     v = data.variants[place]
@@ -271,8 +271,8 @@ def test_counted_frequencies_are_those_of_the_calls(demo: Api, data: Demo, place
             "population": population, "alleleCount": ac, "alleleNumber": an, "frequency": ac / an, "homozygotes": hom, "hemizygotes": 0,
             "counted": True, "load": {"dataset": "kg300"},
         }  # fmt: skip
-    assert {row["population"]: row for row in found["frequencies"]} == counts
-    assert len(found["frequencies"]) == len(counts)
+    assert {row["population"]: row for row in found["populationFrequencies"]} == counts
+    assert len(found["populationFrequencies"]) == len(counts)
     assert found["all"] == {"alleleCount": counts["ALL"]["alleleCount"], "counted": True}
     assert found["fin"] == {"alleleCount": counts["FIN"]["alleleCount"], "frequency": counts["FIN"]["frequency"]}
     assert found["other"] is None
@@ -280,7 +280,7 @@ def test_counted_frequencies_are_those_of_the_calls(demo: Api, data: Demo, place
 
 def test_frequencies_are_counted_whatever_the_ploidy(family: Api) -> None:
     """Of the families: with haploid and triploid calls, calls that are missing or half missing, and a variant that nobody was called at."""
-    query = """query ($ids: [String!]!) { variants(ids: $ids, first: 200) { nodes { name frequencies(dataset: ["narrow"]) {
+    query = """query ($ids: [String!]!) { variants(ids: $ids, first: 200) { nodes { name populationFrequencies(dataset: ["narrow"]) {
         population alleleCount alleleNumber frequency homozygotes hemizygotes counted } } } }"""
     variants = {v.name: v for v in read_vcf(DATA / "family.vcf")}
     found = family.data(query, {"ids": list(variants)})["variants"]["nodes"]
@@ -290,7 +290,7 @@ def test_frequencies_are_counted_whatever_the_ploidy(family: Api) -> None:
         calls = [call for name in v.samples if (call := v.call(name)) is not None]
         alleles = [allele for call in calls for allele in call.alleles if allele != "."]
         ac, an = alleles.count("1"), len(alleles)
-        assert row["frequencies"] == [
+        assert row["populationFrequencies"] == [
             {
                 "population": "ALL", "alleleCount": ac, "alleleNumber": an, "frequency": ac / an if an else None, "counted": True,
                 "homozygotes": sum(call.zygosity == "HOM_ALT" for call in calls), "hemizygotes": sum(call.zygosity == "HEMI" for call in calls),

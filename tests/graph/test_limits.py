@@ -227,7 +227,7 @@ def test_a_request_that_takes_too_long_is_ended(own_annotated: str, serve: Calla
 
 
 def test_a_batch_has_the_cost_of_one_operation(demo: Api) -> None:
-    query = "{ variants(first: 1000) { nodes { records { line } scores { name } frequencies { frequency } consequences { terms } } } }"
+    query = "{ variants(first: 1000) { nodes { records { line } scores { name } populationFrequencies { frequency } consequences { terms } } } }"
     answers = demo.request("POST", "/graphql", json=[{"query": query}] * 3).json()
     assert ["errors" in answer for answer in answers] == [False, False, True]
     assert answers[2]["errors"][0]["extensions"]["code"] == "TOO_MANY_COST"

@@ -32,7 +32,7 @@ NEW = ("20-1896200-G-A", "20-1899999-G-A")
 
 # Every way in which a variant, or what a load says of one, can come to light.
 WAYS_IN = """query ($keys: [ID!]!) {
-  all: variants { totalCount nodes { name rsids records { qual load { dataset } } frequencies { frequency load { id } } } }
+  all: variants { totalCount nodes { name rsids records { qual load { dataset } } populationFrequencies { frequency load { id } } } }
   region: variants(region: "20:1896200-1899999") { totalCount nodes { name } }
   ids: variants(ids: ["20-1896200-G-A", "rs77000002", "20:1899999"]) { totalCount nodes { name } }
   gene: gene(id: "SIRPA") { variants(first: 100) { totalCount nodes { name } } }

@@ -75,14 +75,14 @@ def test_lists_and_their_elements_are_never_null_except_where_gaps_say_something
         "Query.nodes",  # null for an id that names nothing visible, so that answers stay in the order of the ids
         "ClinicalSignificance.conditionIds",  # null for a dot, so that they stay in the order of the conditions
         "VariantRecord.filter",  # null for a dot: not filtered, which is not the same as no failed filter
+        "Frequency.filter",  # the same
     }
 
 
 def test_every_page_is_a_connection_with_the_same_fields_and_arguments() -> None:
     pages = [link for link in links if link.shape == "page"]
     assert len(pages) >= 7
-    for link in pages:
-        parent, name = link.name.split(".")
+    for parent, name in ((parent, link.name.split(".")[1]) for link in pages for parent in _parents(link)):
         field = TYPES[parent].fields[_camel(name)]
         kind = TYPES[str(field.type).rstrip("!")]
         assert kind.name.endswith("Connection")
@@ -92,17 +92,22 @@ def test_every_page_is_a_connection_with_the_same_fields_and_arguments() -> None
 
 @pytest.mark.parametrize("link", links, ids=lambda link: link.name)
 def test_a_link_names_what_its_parent_and_its_read_have(link: Link) -> None:
-    parent, field = link.name.split(".")
-    parents = {parent} if parent in TYPES else {cls.__name__ for cls in getattr(names, parent).__subclasses__()}
+    field = link.name.split(".")[1]
     assert link.by in link.read.by
     assert link.order in link.read.orders
-    for name in parents:
+    for name in _parents(link):
         assert _camel(field) in TYPES[name].fields
         assert link.on is None or all(link.on in read.columns for read in _reads_of(name))
     node, edge = link.types
     assert set(entities[node.__name__].identity.read.columns) <= set(link.read.columns), "a link reads the columns of its type"
     if edge is not None:
         assert _leaves(edge) - {"node", "cursor"} <= set(link.read.columns), "and those of its edges"
+
+
+def _parents(link: Link) -> set[str]:
+    """The types that have a link: that of its class, or those that take it over from it."""
+    parent = link.name.split(".")[0]
+    return {parent} if parent in TYPES else {cls.__name__ for cls in getattr(names, parent).__subclasses__()}
 
 
 def _reads_of(name: str) -> list[Read]:
@@ -125,8 +130,14 @@ JOINED = {
     "genotype_call": {"g.variant_key", "g.load_id", "c.sample_id"},
     "carrier": {"g.load_id", "t.ordinal"},  # of one variant
     "carried_variant": {"d.variant_key"},  # of one sample: each variant comes once
+    "hbd_variant": {"d.variant_key"},
+    "shared_variant": {"g.variant_key"},  # of one callset
+    "ibd_segment": {"t.load_id", "t.file", "t.line"},  # of one person: a line has one segment
+    "ibd_segment_over": {"t.load_id", "t.file", "t.line"},
+    "relative": {"t.sample_id"},  # of one person, in one run
+    "ancestry_matched": {"t.sample_id"},  # of one analysis
 }
-"""What there is one row of, in reads whose rows come from several tables."""
+"""What there is one row of, in reads whose rows come from several tables, or are half of a table."""
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=lambda read: read.name)

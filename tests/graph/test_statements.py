@@ -6,7 +6,7 @@ import pytest
 
 from tests.graph.api import Api
 
-THREE = "records { line load { dataset } } genes(first: 3) { nodes { symbol } } frequencies { population frequency }"
+THREE = "records { line load { dataset } } genes(first: 3) { nodes { symbol } } populationFrequencies { population frequency }"
 FIVE = f"{THREE} consequences {{ terms }} clinicalSignificance {{ classes }}"
 LEVELS = "genes(first: 2) { nodes { symbol load { version } transcripts(first: 3) { nodes { transcriptId gene { symbol } } } } }"
 
@@ -53,6 +53,62 @@ def test_totals_of_carriers_and_of_carried_variants_take_one_statement_each(demo
         for first in (1, 100):
             without = demo.cost(query % "", {"first": first})["statements"]
             assert demo.cost(query % "totalCount", {"first": first})["statements"] == without + 1
+
+
+SEGMENT = "id sample1 { name } sample2 { name } run { name callset { name } } variants(first: 2) { nodes { name } } sharedVariants(first: 2) { edges { sharing callset { name } } }"
+OVER_VARIANTS = f"""ibdContext(sample: "HG01501", first: 2) {{ edges {{ haplotype other {{ name }} node {{ {SEGMENT} }} }} }} ibdSharing(first: 2) {{ nodes {{ {SEGMENT} }} }}
+    carriers(first: 2) {{ edges {{ ibdSegments(first: 2) {{ edges {{ other {{ name }} node {{ id }} }} }} }} }}"""
+OF_PEOPLE = f"""ibdSegments(first: 2) {{ edges {{ other {{ name }} node {{ {SEGMENT} }} }} }}
+    relatives(first: 2) {{ edges {{ run {{ name }} sharing {{ totalCm relationship {{ kind }} segments(first: 1) {{ nodes {{ id }} }} }} node {{ name }} }} }}
+    hbdSegments(first: 2) {{ nodes {{ sample {{ name }} run {{ name }} variants(first: 1) {{ nodes {{ name }} }} }} }} hbdVariants(first: 2) {{ edges {{ gt node {{ name }} }} }}
+    ancestry {{ components load {{ version }} }} ancestryMatched(first: 2) {{ edges {{ distance load {{ version }} node {{ name }} }} }}"""
+
+
+def test_segments_over_many_variants_take_as_many_statements_as_over_one(demo: Api) -> None:
+    query = f'query ($first: Int!) {{ variants(region: "20:2000000-2300000", first: $first) {{ nodes {{ name {OVER_VARIANTS} }} }} }}'
+    one, many = demo.cost(query, {"first": 1}), demo.cost(query, {"first": 300})
+    assert one["statements"] == many["statements"] == 14
+
+
+def test_segments_of_many_people_take_as_many_statements_as_of_one(demo: Api) -> None:
+    """Of one who has some of all."""
+    there = "ibdSegments(first: 1) { totalCount } hbdSegments(first: 1) { totalCount } hbdVariants(first: 1) { totalCount }"
+    people = demo.data(f"{{ samples(first: 300) {{ nodes {{ name {there} }} }} }}")["samples"]["nodes"]
+    names = [person.pop("name") for person in people]
+    one = next(name for name, person in zip(names, people, strict=True) if all(page["totalCount"] for page in person.values()))
+    query = f"query ($ids: [String!]) {{ samples(ids: $ids, first: 300) {{ nodes {{ name {OF_PEOPLE} }} }} }}"
+    assert demo.cost(query, {"ids": [one]})["statements"] == demo.cost(query, {"ids": names})["statements"] == 23
+
+
+@pytest.mark.parametrize(
+    ("parents", "page"),
+    [
+        ("variants", 'ibdContext(sample: "HG01501", first: 2) { nodes { id } %s }'),
+        ("variants", "ibdSharing(first: 2, minLengthCm: 2) { nodes { id } %s }"),
+        ("samples", 'ibdSegments(first: 2, region: "20:2000000-2300000") { nodes { id } %s }'),
+        ("samples", "relatives(first: 2) { nodes { id } %s }"),
+        ("samples", "hbdSegments(first: 2) { nodes { id } %s }"),
+        ("samples", "hbdVariants(first: 2) { nodes { id } %s }"),
+        ("samples", "ancestryMatched(first: 2) { nodes { id } %s }"),
+    ],
+    ids=lambda text: text.partition("(")[0],
+)
+def test_totals_of_segments_take_one_statement_each(demo: Api, parents: str, page: str) -> None:
+    query = f"query ($first: Int!) {{ {parents}(first: $first) {{ nodes {{ {page} }} }} }}"
+    for first in (1, 100):
+        without = demo.cost(query % "", {"first": first})["statements"]
+        assert demo.cost(query % "totalCount", {"first": first})["statements"] == without + 1
+
+
+def test_descent_takes_two_statements_for_twenty_variants(demo: Api) -> None:
+    """Their genotypes and the segments over them, of which there can be thousands for each. What runs, callsets and people there are is read
+    once, and so are all members and segments of all groups."""
+    query = """query ($first: Int!) { variants(region: "20:2000000-2300000", first: $first) { nodes { name %s } } }"""
+    groups = "run { name } callset { name } groups(first: 2) { size members { sample { name } } segments(first: 2) { id } }"
+    for what, others in (("ibdWeightedFrequency { frequency }", 4), (f"carriersByDescent {{ {groups} }}", 8)):
+        for variants in (20, 40, 90):
+            statements = demo.cost(query % what, {"first": variants})["statements"]
+            assert statements == others + 2 * -(-variants // 20), (what, variants)
 
 
 def test_a_total_count_takes_one_statement_more_for_all_parents(demo: Api) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from graph import schema  # noqa: F401 - declares the links
 from graph.relation import Link, entities, links
+from store.gene import GENE
 from store.read import Filter, Mode, Read, compose, where
 
-INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format"}
+INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
 """The tables of what is known of single persons."""
 
 
@@ -55,7 +56,7 @@ def shapes() -> Iterator[Shape]:
 
 def _of_link(link: Link, by: str) -> Iterator[Shape]:
     read = link.read
-    columns = [name for name in read.columns if by == "variant" or name not in ("distance", "relation")]
+    columns = columns_of(read, by)
     cursors = [(after, backward) for after in (False, True) for backward in (False, True)]
     for condition in (None, *read.where):
         modes: list[tuple[Mode, bool, bool]] = [("page", *c) for c in cursors] + [("count", False, False)]
@@ -65,6 +66,11 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
                 after=after and not read.by[by].range, backward=backward, per_parent=read.by[by].anchor is not None,
             )  # fmt: skip
             yield Shape(link.name, read.name, by, link.order, mode, condition, after, backward, statement.text)
+
+
+def columns_of(read: Read, by: str) -> list[str]:
+    """All columns: of genes without those that say where they lie from a variant, but for the way that begins at one."""
+    return [name for name in read.columns if read is not GENE or by == "variant" or name not in ("distance", "relation")]
 
 
 def condition_of(read: Read, name: str | None) -> Filter:

@@ -156,6 +156,53 @@ def test_the_functions_of_the_database_see_the_same_calls(conn: Conn, given_call
         assert (pair, zygosity, text) == (alt_pair_of(call), zygosity_of(call), shown[row, ordinal])
 
 
+def haplotype_alt_of(pair: list[int], slot: int, phased: bool, phase_set: int) -> bool | None:
+    """Whether an allele (0 or 1) of a call is the ALT; None where nobody knows which allele is on which haplotype, or it was not called."""
+    first, second = pair
+    if second == ABSENT:
+        return None if first == MISSING else first == ALT
+    if pair[slot] == MISSING:
+        return None
+    either = {allele == ALT for allele in pair} if MISSING not in pair else {True, False}
+    if len(either) == 1 or (phased and phase_set == NO_NUMBER):
+        return pair[slot] == ALT
+    return None
+
+
+@given(given_calls=calls())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_haplotypes_carry_the_alt_where_the_calls_say_so(conn: Conn, given_calls: Calls) -> None:
+    n = given_calls.alleles.shape[1]
+    rows = encode(given_calls)
+    rows = rows.add_column(0, "variant_key", pa.array(np.arange(rows.num_rows)))
+    with conn.transaction(force_rollback=True):
+        copy_rows(conn, "genotype", rows, {"load_id": 1})
+        seen = conn.execute(
+            """SELECT g.variant_key, o, h, haplotype_alt(alt, alt_slots, missing, haploid, phasing, phase, calls, phase_sets, o, h::smallint)
+            FROM genotype g, generate_series(0, %s) o, generate_series(1, 2) h ORDER BY 1, 2, 3""",
+            (n - 1,),
+        ).fetchall()
+    read = decode(encode(given_calls).to_pylist(), n)
+    sets = np.full((rows.num_rows, n), NO_NUMBER) if read.phase_sets is None else read.phase_sets
+    for row, ordinal, haplotype, found in seen:
+        pair, phased = read.alleles[row, ordinal].tolist(), bool(read.phased[row, ordinal])
+        known = None if row in read.texts else haplotype_alt_of(pair, haplotype - 1, phased, int(sets[row, ordinal]))
+        assert found == known, (pair, haplotype, phased)
+
+
+def test_of_calls_that_are_texts_those_of_two_alleles_have_haplotypes(conn: Conn) -> None:
+    """A triploid call makes texts of all calls of its variant; only of itself the planes hold less."""
+    pairs = [[(REF, ALT), (REF, ALT), (ALT, ABSENT), (REF, ALT), (MISSING, ABSENT)]]
+    calls = Calls(np.array(pairs, np.int8), np.array([[False, True, False, False, False]]), {0: ["0/0/1", "0|1", "1", "0/1", "."]})
+    rows = encode(calls).add_column(0, "variant_key", pa.array([0]))
+    copy_rows(conn, "genotype", rows, {"load_id": 1})
+    found = conn.execute(
+        """SELECT array_agg(haplotype_alt(alt, alt_slots, missing, haploid, phasing, phase, calls, phase_sets, o, h::smallint) ORDER BY o, h)
+        FROM genotype, generate_series(0, 4) o, generate_series(1, 2) h"""
+    )
+    assert found.fetchone() == ([None, None, False, True, True, True, None, None, None, None],)
+
+
 @pytest.mark.parametrize("samples", [1, 4, 5, 1000])
 def test_bits_are_where_get_bit_finds_them(conn: Conn, samples: int) -> None:
     alleles = np.random.default_rng(samples).choice(np.array([REF, ALT, ALT, MISSING], np.int8), (1, samples, 2))

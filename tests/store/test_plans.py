@@ -24,11 +24,12 @@ from tests.store.shapes import is_individual, shapes
 
 VARIANTS = 2_000_000
 
-SMALL = {"genome", "load", "dataset", "load_file", "release", "score", "frequency_population", "population"}
+SMALL = {"genome", "load", "dataset", "load_file", "release", "score", "frequency_population", "population", "ibd_run", "ancestry_run"}
 """Tables of the ledger and the like, which have at most some thousand rows."""
 
 THE_ORDER = "the order itself: it ends when the page is full"
 ALL_GENES = "of genes, of which there are some ten thousand"
+OF_RSIDS = "of the variants that have the rsIDs given"
 ALLOWED = {
     ("Query.genes by all: count", "Seq Scan on gene"): ALL_GENES,
     ("Query.genes by all, biotype: count", "Seq Scan on gene"): ALL_GENES,
@@ -38,9 +39,22 @@ ALLOWED = {
     ("Store.releases by all", "Sort"): "of releases, of which there are some thousand",
     ("Variant.genes by variant", "Sort"): "of the genes near one variant, by distance",
     ("Variant.consequence_genes by consequence", "Sort"): "of the genes that one variant's consequences name",
-    ("Query.variants by region, rsid: page", "Sort"): "of the variants that have the rsIDs given",
-    ("Gene.variants by gene, rsid: page", "Sort"): "of the variants that have the rsIDs given",
-    ("Sample.variants by sample, rsid: page", "Sort"): "of the variants that have the rsIDs given",
+    ("Query.variants by region, rsid: page", "Sort"): OF_RSIDS,
+    ("Gene.variants by gene, rsid: page", "Sort"): OF_RSIDS,
+    ("Sample.variants by sample, rsid: page", "Sort"): OF_RSIDS,
+    ("Sample.hbd_variants by sample, rsid: page", "Sort"): OF_RSIDS,
+    ("IBDSegment.variants by ibd, rsid: page", "Sort"): OF_RSIDS,
+    ("HBDSegment.variants by hbd, rsid: page", "Sort"): OF_RSIDS,
+    ("IBDSegment.shared_variants by segment", "Sort"): "of the segments asked, and of the callsets that two people are in",
+    ("Query.variants_in_ibd by pair", "Sort"): "of the callsets that two people are in",
+    ("Variant.ibd_sharing by variant", "Sort"): "of the segments over one variant, the longest first",
+    ("Variant.ibd_context by variant", "Sort"): "of the segments of one person over one variant, the longest first",
+    ("CallSharing.ibd_segments by call", "Sort"): "of the segments of one person over one variant, the longest first",
+    ("Sample.ibd_segments by sample", "Sort"): "of the segments of one person, the longest first",
+    ("Sample.hbd_segments by sample", "Sort"): "of the segments of one person, the longest first",
+    ("IBDSharing.segments by pair", "Sort"): "of the segments of two people, the longest first",
+    ("Sample.relatives by sample", "Sort"): "of those with whom one person shares, the closest first",
+    ("Sample.ancestry_matched by sample", "Sort"): "of the people of one analysis, the nearest first: exact, whoever is left out",
     ("Variant.carriers by variant", "Sort"): "of the carriers of one variant, who are found by looking at all samples of the callset",
     ("Sample.children by parent", "Sort"): "of the children of one person",
     ("Population.sub_populations by super", "Sort"): "of populations, of which there are some hundred",
@@ -70,6 +84,13 @@ DRIVERS = {
     "rsid": "rsid_pkey",
 }
 """The index that each driver of variants reads."""
+
+DRIVEN = (
+    "Query.variants by region", "Gene.variants by gene", "Sample.variants by sample", "Sample.hbd_variants by sample", "IBDSegment.variants by ibd",
+    "HBDSegment.variants by hbd",
+)  # fmt: skip
+IN_GENOME_ORDER = ("IBDSegment.shared_variants by segment", "Query.variants_in_ibd by pair", "Sample.hbd_variants by sample")
+PAGES = ("page", "page after", "page backward", "page after backward")
 
 Plan = dict[str, Any]
 
@@ -123,6 +144,11 @@ def main_nodes(plan: Plan) -> Iterator[Plan]:
             yield from main_nodes(part)
 
 
+def indexes(plan: Plan) -> set[str]:
+    """The indexes that a plan reads."""
+    return {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
+
+
 def is_cut(node: Plan) -> bool:
     return node["Node Type"] == "Limit"
 
@@ -148,15 +174,25 @@ async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str) -> 
         allowed = {(name, fault): next((a for a in ALLOWED if name.startswith(a[0]) and fault == a[1]), None) for name, fault in found}
         assert not [broken for broken, allowance in allowed.items() if allowance is None]
         assert set(allowed.values()) == set(ALLOWED), "what no plan needs any more is allowed no more"
-        used = {node.get("Index Name") for plan, _ in plans.values() for node in nodes(plan)}
+        used = set[str]().union(*(indexes(plan) for plan, _ in plans.values()))
         assert server.indexes <= used, "an index that no statement reads costs every load"
 
         assert set(DRIVERS) == set(VARIANT.drivers) == set(CARRIED.drivers)
         for name, index in DRIVERS.items():
-            for link in ("Query.variants by region", "Gene.variants by gene", "Sample.variants by sample"):
-                for mode in ("page", "page after", "page backward", "page after backward", "count"):
+            for link in DRIVEN:
+                for mode in (*PAGES, "count"):
                     plan, _ = plans[f"{link}, {name}: {mode}"]
-                    assert index in {node.get("Index Name") for node in nodes(plan)}, f"{link} does not read {index}"
+                    assert index in indexes(plan), f"{link} does not read {index}"
+
+        for link in IN_GENOME_ORDER:
+            for mode in PAGES:
+                plan, _ = plans[f"{link}: {mode}"]
+                cut = [node for node in main_nodes(plan) if is_cut(node) and "genotype_pkey" in indexes(node)][-1]
+                assert not [node for node in main_nodes(cut) if node["Node Type"].endswith("Sort")], f"{link} sorts what is in one stretch"
+        for name in ("Variant.ibd_sharing by variant: page", "Variant.ibd_sharing by variant: count", "segments_over"):
+            (scan,) = (node for node in nodes(plans[name][0]) if node.get("Index Name") == "ibd_segment_over")
+            assert scan["Node Type"] == "Index Only Scan", f"{name} visits the table for each segment"
+            assert {"chrom", "length_class", "start_pos", "end_pos"} <= {part.split()[0] for part in scan["Index Cond"].split("(") if part}
 
 
 async def _api_settings(url: str, role: str) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 
 from store.database import open_pool
 from store.read import (
@@ -62,6 +64,12 @@ ITEM = Read(
         "ids": By("t.item_id = ANY(:ids)", range=(":lo", ":hi")),
         "pk": By("t.item_id = ANY(:keys)", parent="t.item_id"),
         "owner": children("t.owner", "owner.owner"),
+        "spans": By(
+            anchor="(SELECT o.owner AS key, :spans::int4multirange AS spans FROM owner o WHERE o.owner = ANY(:keys)) k",
+            each="t.owner = k.key",
+            spans="unnest(k.spans) span",
+            range=("greatest(lower(span), :lo)", "least(upper(span), :hi)"),
+        ),
     },
     orders={"id": Order(("t.item_id",)), "largest": Order(("t.size", "t.item_id"), descending=True)},
     where={
@@ -265,6 +273,44 @@ def test_each_parent_has_a_page_and_a_count_of_its_own(
     assert found == [(owner, *place(order, i), i.word) for owner, own in theirs.items() for i in own[:size]]
     counts = rows(items, "owner", {"keys": owners}, order=order, filter=f, mode="count")
     assert sorted(counts) == [(owner, len(own)) for owner, own in theirs.items()]
+
+
+spans = st.lists(st.tuples(st.integers(-3, 60), st.integers(0, 15))).map(
+    lambda pairs: Multirange([Range(lo, lo + n) for lo, n in pairs if n])
+)
+
+
+@given(filters, spans, st.booleans(), st.integers(1, 6), st.lists(st.sampled_from(OWNERS), min_size=1, max_size=5, unique=True))
+def test_pages_over_several_ranges_lose_and_repeat_nothing(
+    items: psycopg.Cursor[Any], f: Filter, spans: Multirange[int], backward: bool, size: int, owners: list[int]
+) -> None:
+    """Each parent's ranges are read one by one, in either direction, and the cursor narrows all of them."""
+    theirs = {
+        owner: [i for i in expected(f, "id", backward) if i.owner == owner and any(i.item_id in span for span in spans)]
+        for owner in sorted(owners)
+    }
+
+    def page(owners: list[int], **bounds: int) -> list[tuple]:
+        asked = {"keys": owners, "spans": spans, "limit": size} | bounds
+        return rows(items, "spans", asked, columns=["word"], order="id", filter=f, backward=backward)
+
+    assert page(owners) == [(owner, i.item_id, i.word) for owner, own in theirs.items() for i in own[:size]]
+    owner = owners[0]
+    found: list[int] = []
+    bounds: dict[str, int] = {}
+    while some := page([owner], **bounds):
+        assert len(some) <= size
+        found += [row[1] for row in some]
+        bounds = {"hi": found[-1]} if backward else {"lo": found[-1] + 1}
+    assert found == [i.item_id for i in theirs[owner]]
+    counts = rows(items, "spans", {"keys": owners, "spans": spans}, order="id", filter=f, mode="count")
+    assert sorted(counts) == [(owner, len(own)) for owner, own in theirs.items()]
+
+
+def test_counting_over_ranges_stops_one_past_the_limit(items: psycopg.Cursor[Any]) -> None:
+    by = By(anchor="(SELECT 1 AS key) k", spans="generate_series(1, 3) span", range=("span", "span + 1"))
+    many = Read("many", f"generate_series(1, {COUNT_LIMIT // 2}) n, LATERAL (SELECT span AS t) t", "true", {}, {"spans": by}, {"id": Order(("t",))}, genome="t.t")  # fmt: skip
+    assert rows(items, "spans", {}, many, order="id", mode="count") == [(1, COUNT_LIMIT + 1)]
 
 
 def test_counting_stops_one_past_the_limit(items: psycopg.Cursor[Any]) -> None:

@@ -164,6 +164,14 @@ def test_rows_of_a_load_are_found_without_reading_the_table(db: psycopg.Connecti
     assert scan["Rows Removed by Index Recheck"] < 50_000
 
 
+def test_what_has_a_load_is_taken_out_with_it(db: psycopg.Connection[Any]) -> None:
+    tables = db.execute(
+        """SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attname = 'load_id' AND NOT a.attisdropped"""
+    )
+    assert {name for (name,) in tables} == {"load", "load_file", *OBSERVATIONS}
+
+
 def test_the_same_files_again_are_there_already(db: psycopg.Connection[Any]) -> None:
     load = loaded(db, A)
     again = begin(db, dataset="kg", kind="variants", version=None, files=[file()], options={})

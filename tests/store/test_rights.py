@@ -10,7 +10,7 @@ import pytest
 from store.database import INDIVIDUAL_ROLE, OPEN_ROLE
 from store.release import OBSERVATIONS
 
-INDIVIDUAL = {"callset_sample", "sample_info", "genotype", "genotype_format"}
+INDIVIDUAL = {"callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
 """The tables of rows on single persons that have a load."""
 
 OPEN = {"genome", "dataset", "load", "load_file", "release", "variant", *OBSERVATIONS} - INDIVIDUAL
@@ -39,12 +39,19 @@ def test_a_new_table_is_closed(conn: Conn, role: str) -> None:
 
 @pytest.fixture
 def people(conn: Conn) -> Conn:
-    """Rows of the loads 1 and 2: sample 1 is called in load 1, 2 is described in load 2, 3 in both, 4 is named as a parent only."""
+    """Rows of the loads 1 and 2: sample 1 is called in load 1, 2 is described in load 2, 3 in both, 4 is named as a parent only; both have
+    segments and places in ancestry space."""
     conn.execute("INSERT INTO sample (cohort, name) SELECT 'kg', 'S' || n FROM generate_series(1, 4) n ORDER BY n")
     conn.execute("INSERT INTO callset_sample (load_id, ordinal, sample_id) VALUES (1, 0, 1), (1, 1, 3)")
     conn.execute("INSERT INTO sample_info (sample_id, load_id, father_id) VALUES (2, 2, 4), (3, 2, NULL)")
     conn.execute("INSERT INTO genotype (variant_key, load_id, phasing) VALUES (7, 1, 0), (7, 2, 0)")
     conn.execute("INSERT INTO genotype_format (variant_key, load_id) VALUES (7, 1), (7, 2)")
+    conn.execute(
+        """INSERT INTO ibd_segment (sample_id, other_id, load_id, file, line, chrom, length_class, start_pos, end_pos, length_cm)
+        VALUES (1, 3, 1, 0, 1, 20, 1, 5, 6, 1), (2, 3, 2, 0, 1, 20, 1, 5, 6, 1)"""
+    )
+    conn.execute("INSERT INTO hbd_segment (sample_id, load_id, file, line, chrom, start_pos, end_pos, length_cm) VALUES (1, 1, 0, 2, 20, 5, 6, 1), (2, 2, 0, 2, 20, 5, 6, 1)")  # fmt: skip
+    conn.execute("INSERT INTO ancestry (sample_id, load_id, components) VALUES (1, 1, '{1}'), (2, 2, '{1}')")
     conn.commit()
     return conn
 
@@ -72,7 +79,8 @@ def test_the_individual_role_sees_the_rows_of_the_loads_it_is_told(
     people.execute(f"SET LOCAL ROLE {INDIVIDUAL_ROLE}")
     people.execute("SELECT set_config('vkg.loads', %s, true)", (loads,))
     called = [1, 1] if 1 in calls else []
-    assert seen(people) == {"callset_sample": called, "sample_info": infos, "genotype": calls, "genotype_format": calls, "sample": samples}
+    others = dict.fromkeys(INDIVIDUAL - {"callset_sample", "sample_info"}, calls)  # a row of each load
+    assert seen(people) == {"callset_sample": called, "sample_info": infos, "sample": samples, **others}
 
 
 NOTHING: dict[str, list[int]] = {table: [] for table in (*INDIVIDUAL, "sample")}

@@ -207,6 +207,30 @@ def test_a_population_that_moved_is_in_its_new_place_only(db: Conn) -> None:
     assert [row[1] for row in store.ask(POPULATION, "super", keys=["EUR"])] == ["FIN", "TSI"]
 
 
+def test_a_population_has_all_that_is_part_of_it_at_any_depth_and_what_is_part_of_itself_ends(db: Conn) -> None:
+    parts = {"LONDON": "GBR", "GBR": "ISLES", "ISLES": "EUR", "FIN": "EUR", "EUR": None, "ROUND": "RING", "RING": "ROUND", "SELF": "SELF"}
+    first = loaded(db, "first", infos=[{"sample_id": n, "population": n} for n in parts], populations=parts)
+    moved = loaded(db, "moved", populations={"GBR": "WORLD", "LONDON": None})
+
+    def within(*names: str, loads: Sequence[int] = (first,)) -> set[str]:
+        (found,) = db.execute("SELECT populations_within(%s, %s)", (list(names), list(loads))).fetchone() or ([],)
+        assert len(found) == len(set(found))
+        return set(found)
+
+    assert within("EUR") == {"EUR", "ISLES", "GBR", "LONDON", "FIN"}
+    assert within("ISLES", "FIN") == {"ISLES", "GBR", "LONDON", "FIN"}
+    assert within("LONDON") == {"LONDON"}
+    assert within("RING") == within("ROUND") == {"RING", "ROUND"}
+    assert within("SELF") == {"SELF"}
+    assert within("NOWHERE") == {"NOWHERE"}
+    assert within("EUR", loads=[]) == {"EUR"}
+    assert within("EUR", loads=[first, moved]) == {"EUR", "ISLES", "FIN"}
+    assert within("WORLD", loads=[first, moved]) == {"WORLD", "GBR", "LONDON"}
+    cursor = psycopg.RawCursor(db)
+    statement, values = compose(SAMPLE, "all", order="name", filter=where(population=["EUR"]), mode="all")
+    assert {row[2] for row in cursor.execute(statement.text, statement.bind({"loads": [first]} | values))} == within("EUR")
+
+
 def test_what_is_known_of_a_cohort_is_what_is_visible(db: Conn) -> None:
     assert known(db, "kg") == Known({}, {})
     store = Store(db)

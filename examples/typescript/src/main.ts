@@ -52,7 +52,7 @@ async function answer(url: string, id: string): Promise<string[]> {
   const lines = [`${variant.name} (${variant.rsids.join(", ") || "no rsID"}), ${variant.type}, ${genes.join(", ") || "far from any gene"}`];
 
   lines.push("", "How common it is");
-  for (const { population, frequency, alleleCount, alleleNumber } of variant.frequencies) {
+  for (const { population, frequency, alleleCount, alleleNumber } of variant.populationFrequencies) {
     lines.push(`  ${population}: ${percent(frequency)}, ${alleleCount ?? "?"} of ${alleleNumber ?? "?"} alleles`);
   }
 
