@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import resource
 import statistics
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
@@ -102,9 +103,10 @@ def prepare(url: str, folder: Path, names: Sequence[str]) -> None:
         ingest(conn, *samples_job(conn, panel, cohort="kg", dataset="panel", version="1"))
         lengths = GRCH37.lengths[:LAST_AUTOSOME]
         spacing = sum(lengths) // VARIANTS
-        chrom, pos = np.array([(code, pos) for code, length in enumerate(lengths, 1) for pos in range(spacing, length, spacing)], np.int32).T
-        alleles = [np.full(len(pos), base).tolist() for base in "AG"]
-        columns = [encode(chrom.astype(np.int16), pos, *alleles), chrom.astype(np.int16), pos, *alleles]
+        sites = [(code, pos) for code, length in enumerate(lengths, 1) for pos in range(spacing, length, spacing)]
+        chrom, pos = (np.array(column, kind) for column, kind in zip(zip(*sites, strict=True), (np.int16, np.int32), strict=True))
+        alleles = ["A"] * len(sites), ["G"] * len(sites)
+        columns = [encode(chrom, pos, *alleles), chrom, pos, *alleles]
         rows = pa.record_batch([pa.array(column) for column in columns], names=["variant_key", "chrom", "pos", "ref", "alt"])
         copy_rows(conn, "variant", rows)
         conn.execute("VACUUM (ANALYZE) variant")
@@ -170,17 +172,17 @@ TITLE = f"{'':<46} {'ms':>8} {'alone':>8} {'limit':>8} {'ratio':>8} {'alone':>8}
 
 
 async def medians(spots: Sequence[tuple[Work, ...]]) -> list[float]:
-    """Median milliseconds of each work of the spots, done in turn."""
+    """Median milliseconds of each work of the spots, done in turn; each comes first as often, as the first warms caches for the others."""
     for spot in spots:  # once around, to prepare statements and fill caches
         for work in spot:
             await work()
     times: list[list[float]] = [[] for _ in spots[0]]
     end = time.perf_counter() + SECONDS
-    for spot in cycle(spots):
-        for spent, work in zip(times, spot, strict=True):
+    for turn, spot in enumerate(cycle(spots)):
+        for place in range(turn, turn + len(spot)):
             started = time.perf_counter()
-            await work()
-            spent.append(time.perf_counter() - started)
+            await spot[place % len(spot)]()
+            times[place % len(spot)].append(time.perf_counter() - started)
         if time.perf_counter() > end:
             return [statistics.median(spent) * 1000 for spent in times]
     raise AssertionError
@@ -219,7 +221,8 @@ class Bench:
         sample, _, key, chrom, pos = random.choice(self.found)
         sql = """SELECT load_id, file, line, chrom, start_pos, end_pos, length_cm, other_id, haplotype, other_haplotype FROM ibd_segment
             WHERE sample_id = $1 AND chrom = $2 AND start_pos <= $3 AND end_pos >= $3 AND load_id = $4 ORDER BY length_cm DESC LIMIT 51"""
-        return *self.composed(SEGMENT, "variant", _EDGE, keys=[key], sample_id=sample), lambda: self.plain.fetch(sql, sample, chrom, pos, self.run)
+        ours = self.composed(SEGMENT, "variant", _EDGE, keys=[key], sample_id=sample)
+        return *ours, lambda: self.plain.fetch(sql, sample, chrom, pos, self.run)
 
     def of_pair(self) -> tuple[Work, Work, Work]:
         """Those that two people share."""
@@ -290,7 +293,8 @@ class Bench:
             spots = [make() for _ in range(count)]
             counted = [[len(await work()) for work in spot] for spot in spots]
             assert all(0 < ours == alone <= plain for ours, alone, plain in counted), f"{name}: {counted}"
-            yield Figure(name, segments, *await medians(spots), statistics.mean(ours for ours, *_ in counted))
+            ours, alone, limit = await medians(spots)
+            yield Figure(name, segments, ours, alone, limit, statistics.mean(rows for rows, *_ in counted))
 
 
 async def queries(url: str, segments: int) -> list[Figure]:
@@ -310,6 +314,37 @@ async def queries(url: str, segments: int) -> list[Figure]:
 # ---- all of it
 
 
+@dataclass
+class Measured:
+    """What a run of one size costs: the load of it, bytes for each segment by table and index, and queries."""
+
+    load: load_vcf.Figure
+    kept: dict[str, float]
+    asked: list[Figure]
+
+
+def measure(stores: load_vcf.Stores, folder: Path, segments: int, options: argparse.Namespace) -> Measured:
+    """The files of a folder, loaded and copied in turn, and asked; all that is found is printed."""
+    found, limits = [], []
+    for left in reversed(range(options.rounds)):
+        with stores.fresh() as url:
+            found.append(run_load(url, folder))
+            stores.dump(url)
+            kept = sizes(url)
+            if not left and options.only != "load":
+                print(f"\n{segments:,} segments\n{TITLE}", flush=True)
+                asked = uvloop.run(queries(url, segments))
+        if options.only != "queries":
+            with stores.fresh() as url:
+                limits.append(stores.copy(url))
+    seconds, limit = statistics.median(one["seconds"] for one in found), statistics.median(limits or [math.inf])
+    one, peak = found[0], max(one["peak"] for one in found)
+    load = load_vcf.Figure(f"{segments:,} segments", one["records"], one["rows"], seconds, limit, peak)
+    print(f"\n{load_vcf.TITLE}\n{load}")
+    print("bytes for each: " + ", ".join(f"{name} {size:.0f}" for name, size in kept.items()), flush=True)
+    return Measured(load, kept, asked if options.only != "load" else [])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="What segments shared by descent cost to load, to keep and to ask for.")
     parser.add_argument("--segments", type=int, nargs="*", default=SEGMENTS, help="sizes of the simulated runs")
@@ -323,7 +358,7 @@ def main() -> None:
         load(options.load[0], Path(options.load[1]))
         return
     random.seed(1)
-    loads, kept, asked = [], {}, []
+    measured = []
     with (
         own_server() as url,
         tempfile.TemporaryDirectory(prefix="vkg-bench-", dir="/tmp") as folder,
@@ -335,29 +370,9 @@ def main() -> None:
         prepare(url, Path(folder), names)
         for segments in options.segments:
             write_segments(Path(folder), segments, names)
-            measured = []
-            for last in range(options.rounds - 1, -1, -1):
-                with stores.fresh() as filled:
-                    found = run_load(filled, Path(folder))
-                    if options.only != "queries":
-                        stores.dump(filled)
-                    if not last:
-                        kept[segments] = sizes(filled)
-                        print(f"\n{segments:,} segments; bytes of each: " + ", ".join(f"{name} {size:.0f}" for name, size in kept[segments].items()))
-                        if options.only != "load":
-                            print(TITLE)
-                            asked += uvloop.run(queries(filled, segments))
-                if options.only != "queries":
-                    with stores.fresh() as empty:
-                        measured.append((found, stores.copy(empty)))
-            if measured:
-                seconds, limit = (statistics.median(times) for times in zip(*((one["seconds"], other) for one, other in measured), strict=True))
-                peak = max(one["peak"] for one, _ in measured)
-                loads.append(load_vcf.Figure(f"{segments:,} segments", found["records"], found["rows"], seconds, limit, peak))
-                print(f"{load_vcf.TITLE}\n{loads[-1]}", flush=True)
+            measured.append(measure(stores, Path(folder), segments, options))
     if options.json:
-        figures = [asdict(f) | {"share": f.share} for f in loads] + [asdict(f) | {"ratio": f.ratio} for f in asked]
-        print(json.dumps({"bytes_per_segment": kept, "figures": figures}, indent=2))
+        print(json.dumps([asdict(one) for one in measured], indent=2))
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_carriers_by_descent_are_components_of_sharing(shared: Api, world: World
         variables = {"id": world.names[place], "source": source, "min": least, "size": rng.choice([1, 2, 2, 2])}
         return variables, expected["carrierCount"] and expected
 
-    for variables, expected in draws(21, 250, draw):
+    for variables, expected in draws(21, 210, draw):
         found = grouped(shared.data(BY_DESCENT, variables)["variant"]["carriersByDescent"])
         groups = {members: (count, keys) for members, count, keys in found.pop("groups")}
         wanted = {members: keys for members, keys in expected.pop("groups") if len(members) >= variables["size"]}
@@ -175,7 +175,7 @@ def test_frequencies_among_lineages_are_those_of_components(shared: Api, world: 
             world, run, place, least, population
         )
 
-    for variables, expected in draws(22, 250, draw):
+    for variables, expected in draws(22, 210, draw):
         assert shared.data(WEIGHTED, variables)["variant"]["ibdWeightedFrequency"] == expected, variables
         collapsed += expected["lineages"] < expected["alleleNumber"]
     assert collapsed > 150

@@ -134,7 +134,7 @@ JOINED = {
     "shared_variant": {"g.variant_key"},  # of one callset
     "ibd_segment": {"t.load_id", "t.file", "t.line"},  # of one person: a line has one segment
     "ibd_segment_over": {"t.load_id", "t.file", "t.line"},
-    "relative": {"t.sample_id"},  # of one person, in one run
+    "relative": {"r.sample_id"},  # of one person, in one run
     "ancestry_matched": {"t.sample_id"},  # of one analysis
 }
 """What there is one row of, in reads whose rows come from several tables, or are half of a table."""

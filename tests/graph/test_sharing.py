@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from store import release
 from store.assembly import GRCH37
 from tests.graph.api import OF_PAGE, PAGE, WINDOW, Api
 from tests.graph.conftest import Clone, Serve, settings
@@ -76,7 +74,7 @@ def test_what_two_people_share_is_that_of_the_files_whoever_is_named_first(share
         return {"one": one, "two": two, "source": source, "min": least}, segments and (run, segments)
 
     doubled = multiple = 0
-    for variables, (run, segments) in draws(11, 300, draw):
+    for variables, (run, segments) in draws(11, 220, draw):
         found = shared.data(IBD_SHARED, variables)["ibdShared"]
         turned = shared.data(IBD_SHARED, variables | {"one": variables["two"], "two": variables["one"]})["ibdShared"]
         assert found == turned
@@ -142,7 +140,7 @@ def test_variants_in_ibd_are_those_of_the_files_whoever_is_named_first(shared: A
         one, two = some_pair(rng, run)
         segment = rng.choice(run.of_pair[frozenset((one, two))])
         start = rng.choice([segment.start - 1_000, segment.end - 10_000, rng.randint(segment.start, segment.end)])
-        end = start + rng.randint(1, 60_000)
+        end = start + rng.randint(1, 40_000)
         found = in_ibd(world, run, one, two, least=least, only=only, span=(start, end))
         variables = {"one": one, "two": two, "source": source, "min": least, "only": only, "region": f"20:{start}-{end}"}
         if rng.random() < 0.3:
@@ -150,7 +148,7 @@ def test_variants_in_ibd_are_those_of_the_files_whoever_is_named_first(shared: A
             found = [row for row in found if len(row[0].split("-", 2)[2]) == 3]
         return variables, found
 
-    for variables, expected in draws(13, 300, draw):
+    for variables, expected in draws(13, 210, draw):
         assert rows_of(shared.walk(IN_IBD, variables, 1000)) == expected, variables
         turned = shared.walk(IN_IBD, variables | {"one": variables["two"], "two": variables["one"]}, 1000)
         assert rows_of(turned) == [(name, sharing, gt2, gt1) for name, sharing, gt1, gt2 in expected]
@@ -212,7 +210,7 @@ def test_relatives_are_those_of_the_files(shared: Api, world: World) -> None:
         variables = {"id": person, "source": source, "min": least, "total": at_least, "population": population}
         return variables, relatives(world, run, person, least, at_least, population)
 
-    for variables, expected in draws(14, 250, draw):
+    for variables, expected in draws(14, 210, draw):
         edges = shared.walk(RELATIVES, variables, 1000)
         assert {edge["run"]["name"] for edge in edges} == {world.run_of(variables["source"]).dataset}
         assert [(e["node"]["name"], round(e["totalCm"], 5), e["segmentCount"], e["longestCm"]) for e in edges] == [
