@@ -61,6 +61,8 @@ _PAGE = 51
 _PAIRS = 1_000
 _EDGE = ("id", "load_id", "chrom", "start", "end", "length_cm", "other_id", "haplotype", "other_haplotype")
 _SAMPLED = 50_000
+_ENDS = ("load_id", "sample1_id", "sample2_id", "haplotype1", "haplotype2")
+"""What grouping by descent reads of a segment."""
 
 
 # ---- what is loaded
@@ -238,7 +240,8 @@ class Bench:
         sql = """SELECT t.sample_id, t.haplotype, t.other_id, t.other_haplotype, t.file, t.line FROM generate_series(20, 28) c
             CROSS JOIN LATERAL (SELECT * FROM ibd_segment s WHERE s.chrom = $1 AND s.length_class = c AND s.start_pos <= $2
             AND s.start_pos > $2 - (1 << c) AND s.end_pos >= $2 AND s.sample_id < s.other_id OFFSET 0) t WHERE t.load_id = $3"""
-        return *self.ours(statement("segments_over"), [key], [self.run], 0.0), lambda: self.plain.fetch(sql, chrom, pos, self.run)
+        ours = self.composed(OVER, "variant", _ENDS, keys=[key], limit=1_000_000)
+        return *ours, lambda: self.plain.fetch(sql, chrom, pos, self.run)
 
     def longest_over(self) -> tuple[Work, Work, Work]:
         """A page of them, longest first."""

@@ -119,7 +119,7 @@ class VariantScore:
 class Frequency:
     variant_key: strawberry.Private[int]
     load_id: strawberry.Private[int]
-    population: str = leaf("Population as the dataset names it; ALL is the dataset's overall frequency.")
+    population: str = leaf("Population as the dataset names it; ALL, or NAMESPACE:ALL, is its overall frequency.")
     frequency: float | None = leaf(
         "ALT allele frequency, 0 to 1: as published, else alleleCount / alleleNumber; null where nothing was called."
     )
@@ -135,7 +135,7 @@ class Frequency:
     )
 
     @link(POPULATION, by="pk", on="population")
-    def group(ctx: Context) -> Population | None:
+    def of_population(ctx: Context) -> Population | None:
         """The population of people of that name, where a visible load describes it."""
         return Ask()
 

@@ -10,10 +10,11 @@ import strawberry
 from aiodataloader import DataLoader
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
-from store.read import ordered_columns
+from store.read import Order, ordered_columns
 
 from .context import Context, View
-from .cursor import encode_cursor
+from .cursor import decode_cursor, encode_cursor
+from .errors import UserError
 from .page import Connection, Edge, EdgeConnection, PageInfo, Window
 from .relation import Link, Ref, Rows, entities, frozen
 
@@ -61,6 +62,39 @@ def _finish(declared: Link, ctx: Context, rows: Rows, key: Any, columns: tuple[s
             return [counted.get(k, 0) for k in keys]
 
         return await loader(ctx, (declared, rows.view, "count", frozen(arguments)), batch).load(key)
+
+    connection._count = count
+    return connection
+
+
+LISTED = Order(("place",))
+"""The order of a list that is at hand: by the place in it."""
+
+
+def page_of(items: Sequence[Any], name: str, view: View, window: Window) -> Any:
+    """A page of a list that is at hand. Its cursors hold for the release that it was made in. Raises UserError BAD_CURSOR."""
+    low, high = 0, len(items)
+    if window.cursor is not None:
+        release, (place,) = decode_cursor(window.cursor, name, "place", LISTED)
+        if release != view.release_id:
+            hint = "Begin again without a cursor, or name a release and ask for it (vkg release, header Vkg-Release)."
+            raise UserError("BAD_CURSOR", "The cursor is of an earlier release, in which the list may have been another.", hint=hint)
+        low, high = (low, min(place, high)) if window.backward else (place + 1, high)
+    first = max(low, high - window.size) if window.backward else low
+    last = high if window.backward else min(high, low + window.size)
+    chosen = list(items[first:last])
+    for item in chosen:
+        item._view = view
+    cursors = [encode_cursor(view.release_id, name, "place", [place]) for place in range(first, last)]
+    page = PageInfo(
+        has_next_page=last < len(items), has_previous_page=first > 0,
+        start_cursor=cursors[0] if cursors else None, end_cursor=cursors[-1] if cursors else None,
+    )  # fmt: skip
+    edges: list[Any] = [Edge(node=node, cursor=cursor) for node, cursor in zip(chosen, cursors, strict=True)]
+    connection: Any = Connection(nodes=chosen, edges=edges, page_info=page)
+
+    async def count() -> int:
+        return len(items)
 
     connection._count = count
     return connection

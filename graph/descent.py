@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
@@ -10,22 +11,26 @@ from typing import Annotated, Any
 import numpy as np
 import strawberry
 
-from store.descent import carriers, components, haploid, haplotypes, joined
+from store.descent import Segments, alleles, carriers, carriers_joined, lineages, people_joined
 from store.genotype import PLANES
-from store.ibd import RUN
-from store.planes import ALT, Calls, decode
+from store.ibd import OVER, RUN
+from store.planes import Calls, decode
 from store.read import compose, ordered_columns, where
 from store.sample import CALLSET, SAMPLE
 from store.statements import statement
 
 from .context import Context, View
+from .errors import UserError
 from .ibd import IBDRun, IBDSegment, runs, runs_of
-from .link import Ask, Ref, computed, define, leaf, link
+from .link import Ask, Connection, Ref, computed, define, leaf, link, listed
 from .page import checked_size
 from .sample import Callset, Sample
 
+MOST_SEGMENTS = 50_000
+"""Most segments of one run over one variant that are joined; 2,500 people have some thousand."""
+
 _AT_ONCE = 20
-"""Variants whose segments are in memory together: thousands each."""
+"""Variants whose segments are in memory together."""
 
 
 @define
@@ -58,17 +63,22 @@ class DescentMember:
 )
 class DescentGroup:
     segment_keys: strawberry.Private[tuple[str, ...]]
+    all_members: strawberry.Private[list[DescentMember]]
     size: int = leaf("Haplotypes, or people where haplotypes are not known.")
     sample_count: int = leaf("People.")
     segment_count: int = leaf("Segments that join them.")
-    members: list[DescentMember] = leaf("The carriers, in the order of the callset.")
+
+    @listed
+    def members(self) -> Connection[DescentMember]:
+        """The carriers, in the order of the callset."""
+        return self.all_members
 
     @computed(on="segment_keys")
     async def segments(
         ctx: Context, view: View, keys: Sequence[tuple[str, ...]],
         *, first: Annotated[int, strawberry.argument(description="How many, at most 1,000.")] = 50,
     ) -> list[IBDSegment]:  # fmt: skip
-        """The segments that join them, in the order of their files."""
+        """The segments that join them, longest first. `ibdSharing` has all over the variant."""
         checked_size(first, "first")
         return [(key, Ref("IBDSegment", each)) for key in keys for each in key[:first]]
 
@@ -88,17 +98,12 @@ class CarriersByDescent:
         "Segments over the variant between a haplotype that carries it and one that does not; null where haplotypes are not known."
     )
 
-    @strawberry.field(description="The groups, the largest first.")
+    @listed
     def groups(
-        self,
-        first: Annotated[int, strawberry.argument(description="How many, at most 1,000.")] = 50,
-        min_size: Annotated[int, strawberry.argument(description="Only groups of at least this size.")] = 1,
-    ) -> list[DescentGroup]:
-        checked_size(first, "first")
-        found = [group for group in self.all_groups[:first] if group.size >= min_size]
-        for part in (part for group in found for part in (group, *group.members)):
-            part._view = self._view  # type: ignore[attr-defined]
-        return found
+        self, *, min_size: Annotated[int, strawberry.argument(description="Only groups of at least this size.")] = 1
+    ) -> Connection[DescentGroup]:  # fmt: skip
+        """The groups, the largest first."""
+        return [group for group in self.all_groups if group.size >= min_size]
 
     @link(RUN, by="pk", on="run_id")
     def run(ctx: Context) -> IBDRun:
@@ -115,7 +120,7 @@ class CarriersByDescent:
 @strawberry.type(
     description="How common a variant is among lineages: connected components of sharing by descent over it, of all called haplotypes, carriers or "
     "not, joined by segments of one run between haplotypes of equal allele. Relatives then count once. (To collapse carriers alone would be biased.) "
-    "Segments of homozygosity by descent join nothing."
+    "Segments of homozygosity by descent join nothing. Of a population those lineages count that have a member of it."
 )
 class IBDWeightedFrequency:
     run_id: strawberry.Private[int]
@@ -149,28 +154,43 @@ class IBDWeightedFrequency:
 
 @dataclass(frozen=True)
 class _Site:
-    """One variant: its calls in one callset, whose samples are `people`, and the segments over it of one run. `own`: the run found its segments in it."""
+    """One variant: its genotypes in one callset, whose samples are `people` (rows of people_of_callset), and the segments over it of one run.
+    `own`: the run found its segments in that callset, and says which haplotypes they join."""
 
     run: int
     callset: int
     own: bool
-    calls: Calls
-    people: list[int]
+    genotypes: dict[str, Any]
+    people: list[Any]
     segments: list[Any]
+
+    def calls(self) -> Calls:
+        """The calls of all people."""
+        return decode([self.genotypes], len(self.people))
+
+    def numbers(self) -> np.ndarray:
+        """The samples in the order of their calls."""
+        return np.array([person["sample_id"] for person in self.people], np.int64)
+
+    def ends(self) -> Segments:
+        """The segments as arrays."""
+        return Segments(*(np.array([row[place] or 0 for row in self.segments], np.int64) for place in range(1, len(_ENDS))))
 
 
 async def by_descent(
     ctx: Context, view: View, keys: Sequence[int], source: str | None, min_length: float
 ) -> list[tuple[int, CarriersByDescent]]:
     """Carriers by descent of variants; none for those of which no visible run and callset speak."""
-    return [(key, _groups(site)) async for key, site in _sites(ctx, view, keys, source, min_length, None)]
+    sites = _sites(ctx, view, keys, source, min_length, None)
+    return [(key, await asyncio.to_thread(_carriers, site)) async for key, site in sites]
 
 
 async def weighted(
     ctx: Context, view: View, keys: Sequence[int], source: str | None, min_length: float, population: str | None
 ) -> list[tuple[int, IBDWeightedFrequency]]:
     """Frequencies among lineages; none where haplotypes are not known, or none is called."""
-    found = [(key, _frequency(site, population, min_length)) async for key, site in _sites(ctx, view, keys, source, min_length, population)]
+    sites = _sites(ctx, view, keys, source, min_length, population)
+    found = [(key, await asyncio.to_thread(_frequency, site, population, min_length)) async for key, site in sites]
     return [(key, frequency) for key, frequency in found if frequency is not None]
 
 
@@ -178,118 +198,114 @@ async def _sites(
     ctx: Context, view: View, keys: Sequence[int], source: str | None, min_length: float, population: str | None
 ) -> AsyncIterator[tuple[int, _Site]]:
     """Each variant that a visible run and a callset of its cohort speak of: the latest run, and the callset in which it found its segments, else
-    the latest of its cohort that has the variant."""
+    the latest of its cohort that has the variant. Raises UserError TOO_MANY_SEGMENTS."""
     chosen = await runs_of(ctx, view, source)
-    visible = [run for run in reversed(await runs(ctx, view)) if chosen is None or run["load_id"] in chosen]
+    visible = [run for run in reversed(await runs(ctx, view)) if run["of_pairs"] and (chosen is None or run["load_id"] in chosen)]
     loads = list(view.loads)
-    cohorts = {row["load_id"]: row for row in await ctx.query(statement("callset_sizes"), loads)} if visible else {}
+    cohorts = {row["load_id"]: row["cohort"] for row in await ctx.query(statement("callset_cohorts"), loads)} if visible else {}
     people: dict[int, list[Any]] = {}
+    columns = ordered_columns(PLANES, PLANES.columns)
+    read, values = compose(PLANES, "variant", columns=columns, order="load", filter=where(load=list(cohorts)), mode="all")
     for start in range(0, len(keys) if cohorts else 0, _AT_ONCE):
         some = list(keys[start : start + _AT_ONCE])
         rows: dict[int, dict[int, Any]] = {}
-        columns = ordered_columns(PLANES, PLANES.columns)
-        read, values = compose(PLANES, "variant", columns=columns, order="load", filter=where(load=list(cohorts)), mode="all")
         for row in await ctx.fetch(read, values | {"keys": some, "loads": loads}, "individual"):
-            calls = dict(zip(columns, row[2:], strict=True))
-            rows.setdefault(row[0], {})[calls["load_id"]] = calls
+            genotypes = dict(zip(columns, row[2:], strict=True))
+            rows.setdefault(row[0], {})[genotypes["load_id"]] = genotypes
         picked = {key: pick for key in some if (pick := _pick(rows.get(key, {}), visible, cohorts))}
         segments: dict[int, list[Any]] = {}
         for run in sorted({run for run, *_ in picked.values()}):
-            of_run = [key for key, pick in picked.items() if pick[0] == run]
-            for row in await ctx.query_individual(loads, statement("segments_over"), of_run, [run], min_length):
-                segments.setdefault(row["variant_key"], []).append(row)
+            segments |= await _segments(ctx, view, [key for key, pick in picked.items() if pick[0] == run], run, min_length)
         for key, (run, callset, own) in picked.items():
             if callset not in people:
                 asked = [population] if population is not None else None
                 people[callset] = await ctx.query_individual(loads, statement("people_of_callset"), callset, asked, loads)
-            of_people = decode(
-                [rows[key][callset]], cohorts[callset]["size"], np.array([row["ordinal"] for row in people[callset]], np.int64)
-            )
-            yield key, _Site(run, callset, own, of_people, [row["sample_id"] for row in people[callset]], segments.get(key, []))
+            yield key, _Site(run, callset, own, rows[key][callset], people[callset], segments.get(key, []))
 
 
-def _pick(rows: dict[int, Any], visible: Sequence[Any], cohorts: dict[int, Any]) -> tuple[int, int, bool] | None:
-    """(run, callset, whether the run found its segments in it) to speak of a variant that has rows of genotypes of these callsets."""
+def _pick(rows: dict[int, Any], visible: Sequence[Any], cohorts: dict[int, str]) -> tuple[int, int, bool] | None:
+    """(run, callset, whether the run says which of its haplotypes are joined) to speak of a variant that has genotypes in these callsets."""
     for run in visible:
-        own = run["callset_id"] if run["callset_id"] in rows else None
-        others = [load for load in rows if cohorts[load]["cohort"] == run["cohort"]]
-        if own is not None or others:
-            return run["load_id"], own or max(others), bool(own and run["phased"])
+        if run["callset_id"] in rows:
+            return run["load_id"], run["callset_id"], run["phased"]
+        if others := [load for load in rows if cohorts[load] == run["cohort"]]:
+            return run["load_id"], max(others), False
     return None
 
 
-def _segments(site: _Site, alone: set[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int], Any]]:
-    """The segments of a site between haplotypes; whoever has one allele, in `alone`, has one haplotype whatever the segment says."""
-    for row in site.segments:
-        one, other = (
-            (row[who], 1 if row[who] in alone else row[slot]) for who, slot in (("sample_id", "haplotype"), ("other_id", "other_haplotype"))
-        )
-        yield one, other, row
+_ENDS = ("key", "sample1_id", "haplotype1", "sample2_id", "haplotype2")
 
 
-def _groups(site: _Site) -> CarriersByDescent:
-    carrying = carriers(site.calls, site.people)
-    allele = haplotypes(site.calls, site.people) if site.own else None
-    nodes: list[Any]
+async def _segments(ctx: Context, view: View, keys: Sequence[int], run: int, min_length: float) -> dict[int, list[Any]]:
+    """By variant the segments over it of a run, longest first: rows of _ENDS."""
+    asked = where(run=[run], min_length=min_length or None)
+    read, values = compose(OVER, "variant", columns=_ENDS, order="length", filter=asked, per_parent=True)
+    width = 1 + len(OVER.orders["length"].columns)
+    places = [width + ordered_columns(OVER, _ENDS).index(name) for name in _ENDS]
+    found: dict[int, list[Any]] = {}
+    for row in await ctx.fetch(read, values | {"keys": list(keys), "loads": list(view.loads), "limit": MOST_SEGMENTS + 1}, "individual"):
+        found.setdefault(row[0], []).append([row[place] for place in places])
+    if any(len(rows) > MOST_SEGMENTS for rows in found.values()):
+        raise UserError(
+            "TOO_MANY_SEGMENTS", f"More than {MOST_SEGMENTS:,} segments of one run lie over one variant.", value=min_length,
+            hint="Count only longer ones: minLengthCm.",
+        )  # fmt: skip
+    return found
+
+
+def _carriers(site: _Site) -> CarriersByDescent:
+    calls, people = site.calls(), site.numbers()
+    carrying = carriers(calls)
+    allele = alleles(calls) if site.own else None
     if allele is None:
-        nodes, unequal = [(person, None) for person in carrying], None
-        there = set(carrying)
-        joins = [
-            ((row["sample_id"], None), (row["other_id"], None), row)
-            for row in site.segments
-            if row["sample_id"] in there and row["other_id"] in there
-        ]
+        groups = people_joined(site.ends(), people, carrying)
+        members = [[DescentMember(sample_id=number, haplotype=None) for number in people[nodes].tolist()] for nodes in groups.nodes]
     else:
-        nodes = [node for node, held in allele.items() if held == ALT]
-        found = joined(_segments(site, haploid(site.calls, site.people)), allele)
-        joins = [join for join in found.equal if allele[join[0]] == ALT]
-        unequal = sum(1 for one, other in found.unequal if ALT in (allele[one], allele[other]))
-    groups = components(nodes, joins)
+        groups = carriers_joined(site.ends(), people, allele)
+        members = [
+            [DescentMember(sample_id=int(people[node // 2]), haplotype=node % 2 + 1) for node in nodes.tolist()] for nodes in groups.nodes
+        ]
+    made = [
+        DescentGroup(
+            segment_keys=tuple(site.segments[place][0] for place in segments.tolist()),
+            all_members=found,
+            size=len(found),
+            sample_count=len({member.sample_id for member in found}),
+            segment_count=len(segments),
+        )
+        for found, segments in zip(members, groups.segments, strict=True)
+    ]
     return CarriersByDescent(
         run_id=site.run,
         callset_id=site.callset,
-        all_groups=[
-            DescentGroup(
-                segment_keys=tuple(map(_segment_key, sorted(lineage.joins, key=lambda row: (row["load_id"], row["file"], row["line"])))),
-                size=len(lineage.members),
-                sample_count=len({person for person, _ in lineage.members}),
-                segment_count=len(lineage.joins),
-                members=[DescentMember(sample_id=person, haplotype=slot) for person, slot in lineage.members],
-            )
-            for lineage in groups
-        ],
+        all_groups=made,
         basis=DescentBasis.PEOPLE if allele is None else DescentBasis.HAPLOTYPES,
         carrier_count=len(carrying),
-        haplotype_count=None if allele is None else len(nodes),
-        group_count=len(groups),
-        joins=len(joins),
-        unequal_joins=unequal,
+        haplotype_count=None if allele is None else sum(group.size for group in made),
+        group_count=len(made),
+        joins=sum(group.segment_count for group in made),
+        unequal_joins=groups.unequal,
     )
 
 
-def _segment_key(row: Any) -> str:
-    """The key of a segment as the Read SEGMENT has it; the statement gives the lower number first."""
-    return ".".join(str(row[name]) for name in ("sample_id", "other_id", "load_id", "file", "line"))
-
-
 def _frequency(site: _Site, population: str | None, min_length: float) -> IBDWeightedFrequency | None:
-    allele = haplotypes(site.calls, site.people) if site.own else None
-    if not allele:
+    allele = alleles(site.calls()) if site.own else None
+    if allele is None:
         return None
-    found = joined(_segments(site, haploid(site.calls, site.people)), allele)
-    lineages = [allele[lineage.members[0]] for lineage in components(allele, found.equal)]
-    count, carrying = sum(held == ALT for held in allele.values()), sum(held == ALT for held in lineages)
+    found = lineages(site.ends(), site.numbers(), allele, np.array([person["counts"] for person in site.people], bool))
+    if not found.haplotypes:
+        return None
     return IBDWeightedFrequency(
         run_id=site.run,
         callset_id=site.callset,
-        frequency=carrying / len(lineages),
-        carrier_lineages=carrying,
-        lineages=len(lineages),
-        allele_count=count,
-        allele_number=len(allele),
-        raw_frequency=count / len(allele),
-        joins=len(found.equal),
-        unequal_joins=len(found.unequal),
+        frequency=found.carrying / found.all,
+        carrier_lineages=found.carrying,
+        lineages=found.all,
+        allele_count=found.haplotypes_carrying,
+        allele_number=found.haplotypes,
+        raw_frequency=found.haplotypes_carrying / found.haplotypes,
+        joins=found.joins,
+        unequal_joins=found.unequal,
         population=population,
         min_length_cm=min_length,
     )

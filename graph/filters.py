@@ -94,7 +94,8 @@ class RangeFilter:
 )
 class FrequencyFilter:
     population: str = strawberry.field(
-        default="ALL", description="Population as the dataset names it (EUR, afr, ...); ALL is the dataset's overall frequency."
+        default="ALL",
+        description="Population as the dataset names it (EUR, gnomad:afr ...). ALL is the overall frequency; of datasets whose populations have a namespace only where the dataset is given, too.",
     )
     dataset: str | None = strawberry.field(default=None, description="Only this dataset's frequencies; any visible dataset when left out.")
     min: float | None = strawberry.field(default=None, description="Lowest frequency, 0 to 1.")

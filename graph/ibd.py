@@ -11,17 +11,20 @@ import strawberry
 from store.ibd import HBD, IN_SEGMENT, RUN, SEGMENT, SHARED, SHARED_BY_BOTH
 from store.ledger import LOAD
 from store.read import Filter as Condition
-from store.read import both, where
+from store.read import EVERYTHING, both, where
 from store.region import Region
 from store.sample import CALLSET, SAMPLE
 from store.statements import statement
 
 from .context import Context, View
 from .errors import UserError
-from .filters import conditions
+from .filters import VariantFilter, conditions
 from .gene import Filter
+from .genotype import Callsets
 from .link import Ask, Connection, Edge, EdgeConnection, define, entity, leaf, link
 from .node import Node, whole_number
+from .people import check_callsets
+from .place import RegionText, place
 from .scalars import BigInt
 
 if TYPE_CHECKING:
@@ -128,14 +131,18 @@ class IBDSegment(Segment):
         return Ask()
 
     @link(IN_SEGMENT, by="ibd", on="key", access="individual")
-    def variants(ctx: Context, *, filter: Filter = None) -> Connection[Variant]:
+    async def variants(ctx: Context, view: View, *, region: RegionText = None, filter: Filter = None) -> Connection[Variant]:
         """All variants inside, whoever carries them, in genome order."""
-        return Ask(conditions(filter))
+        return await variants_inside(ctx, view, region, filter)
 
     @link(SHARED, by="segment", on="key", access="individual")
-    def shared_variants(ctx: Context, *, filter: Filter = None) -> EdgeConnection[Variant, SharedVariantEdge]:
+    async def shared_variants(
+        ctx: Context, view: View, *, region: RegionText = None, filter: Filter = None, callset: Callsets = None
+    ) -> EdgeConnection[Variant, SharedVariantEdge]:  # fmt: skip
         """Variants inside that both carry: on the joined haplotypes where these are known in the callset, else both people."""
-        return Ask(both(conditions(filter), where(sharing=list(SHARED_BY_BOTH))))
+        await check_callsets(ctx, view, callset)
+        bounds = await place(ctx, view, region, None, 0, SHARED, EVERYTHING)  # it looks at what the two carry, so that any filter may narrow it
+        return Ask(both(conditions(filter), where(sharing=list(SHARED_BY_BOTH))), {"callsets": callset, **bounds})
 
 
 @entity(
@@ -153,9 +160,15 @@ class HBDSegment(Segment):
         return Ask()
 
     @link(IN_SEGMENT, by="hbd", on="key", access="individual")
-    def variants(ctx: Context, *, filter: Filter = None) -> Connection[Variant]:
+    async def variants(ctx: Context, view: View, *, region: RegionText = None, filter: Filter = None) -> Connection[Variant]:
         """All variants inside, whoever carries them, in genome order."""
-        return Ask(conditions(filter))
+        return await variants_inside(ctx, view, region, filter)
+
+
+async def variants_inside(ctx: Context, view: View, region: str | None, filter: VariantFilter | None) -> Any:
+    """What is asked of the variants in segments. Raises UserError as `place` does."""
+    asked = conditions(filter)
+    return Ask(asked, dict(await place(ctx, view, region, None, 0, IN_SEGMENT, asked)))
 
 
 def _key(text: str, numbers: int) -> str | None:
@@ -220,5 +233,9 @@ async def segment_conditions(ctx: Context, view: View, source: str | None, min_l
 async def run_of_pair(ctx: Context, view: View, cohorts: Sequence[str], source: str | None) -> Any | None:
     """The run that speaks of two people: the latest visible one of their cohort, of `source` where given; None where there is none."""
     chosen = await runs_of(ctx, view, source)
-    found = [run for run in await runs(ctx, view) if {run["cohort"]} == {*cohorts} and (chosen is None or run["load_id"] in chosen)]
+    found = [
+        run
+        for run in await runs(ctx, view)
+        if run["of_pairs"] and {run["cohort"]} == {*cohorts} and (chosen is None or run["load_id"] in chosen)
+    ]
     return found[-1] if found else None

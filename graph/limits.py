@@ -105,7 +105,7 @@ def _selections(
             if isinstance(get_named_type(field.type), GraphQLObjectType) and _is_page_part(parent, node):
                 objects = parents  # nodes and edges are the rows of a page that was counted as a whole
             else:
-                found.cost += objects + parents * TOTAL * _counts(node)
+                found.cost += objects + parents * (TOTAL * _counts(node) + _metadata(field).get("cost", 0))
                 _check("COST", "objects", found.cost, COST)
             _selections(schema, get_named_type(field.type), node.selection_set, fragments, variables, objects, depth + 1, found)
 
@@ -121,10 +121,10 @@ def _is_page_part(parent: Any, node: FieldNode) -> bool:
 
 
 def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -> int:
-    declared: Link | None = getattr(field.extensions.get("strawberry-definition"), "metadata", {}).get("link")
+    declared: Link | None = _metadata(field).get("link")
     arguments = {name: argument.default_value for name, argument in field.args.items()}
     arguments |= {a.name.value: _value(a.value, variables) for a in node.arguments or ()}
-    if declared is not None and declared.shape == "page":
+    if (declared is not None and declared.shape == "page") or get_named_type(field.type).name.endswith("Connection"):
         asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
         return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
     for name in ("inputs", "ids"):
@@ -135,6 +135,11 @@ def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -
     if isinstance(first := arguments.get("first"), int):
         return max(first, 1)
     return LIST_SIZE if isinstance(get_nullable_type(field.type), GraphQLList) else 1
+
+
+def _metadata(field: Any) -> dict[str, Any]:
+    """What the field was declared with."""
+    return getattr(field.extensions.get("strawberry-definition"), "metadata", {})
 
 
 def _value(node: Any, variables: dict[str, Any]) -> Any:

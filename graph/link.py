@@ -18,12 +18,12 @@ import strawberry
 from store.read import Read
 
 from . import names
-from .batch import loader, read_ref, resolve, selected
+from .batch import loader, page_of, read_ref, resolve, selected
 from .context import Access, Context, View
 from .page import ARGUMENTS, Connection, Edge, EdgeConnection, Window, leaf, window_of
 from .relation import ROOT, Ask, Entity, Link, Ref, define, entities, frozen, links
 
-__all__ = ["Ask", "Connection", "Edge", "EdgeConnection", "Ref", "computed", "define", "entity", "leaf", "link", "made_of"]
+__all__ = ["Ask", "Connection", "Edge", "EdgeConnection", "Ref", "computed", "define", "entity", "leaf", "link", "listed", "made_of"]
 
 N = TypeVar("N")
 
@@ -97,10 +97,22 @@ def link(
     return decorate
 
 
-def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
+def listed(function: Callable[..., Any]) -> Any:
+    """Declares a page of a list that its object has: `(self, **arguments) -> list`, annotated as a Connection."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+    def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
+        window = window_of(arguments)
+        return page_of(function(self, **arguments), function.__qualname__, getattr(self, "_view", info.context.view), window)
+
+    return _field(resolver, function, parameters, None, ARGUMENTS)
+
+
+def computed(*, on: str | None = None, cost: int = 0) -> Callable[[Callable[..., Any]], Any]:
     """Declares a relation that is not one read: `async (ctx, view, keys, **arguments) -> [(key, item)]` for all parents.
 
-    Items are objects of the return type, or `Ref`s, which are then read by their types' identity links.
+    Items are objects of the return type, or `Ref`s, which are then read by their types' identity links. `cost` is what it costs for each parent,
+    in objects, besides those that it returns.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -130,7 +142,7 @@ def computed(*, on: str | None = None) -> Callable[[Callable[..., Any]], Any]:
                 return next(iter(items), None)
             return items if gaps else [item for item in items if item is not None]
 
-        return _field(resolver, function, parameters, None, {}, (on,) if on else ())
+        return _field(resolver, function, parameters, None, {}, (on,) if on else (), cost)
 
     return decorate
 
@@ -150,6 +162,7 @@ def _field(
     declared: Link | None,
     extra: dict[str, Any],
     made_of: tuple[str, ...] = (),
+    cost: int = 0,
 ) -> Any:
     kind = inspect.Parameter
     info = kind("info", kind.POSITIONAL_OR_KEYWORD, annotation=strawberry.Info)
@@ -167,5 +180,7 @@ def _field(
     resolver.__annotations__ = {p.name: p.annotation for p in [info, *arguments, *pages]} | {"return": returns}
     resolver.__name__, resolver.__qualname__, resolver.__module__ = function.__name__, function.__qualname__, names.__name__
     return strawberry.field(
-        resolver=resolver, description=inspect.cleandoc(function.__doc__ or ""), metadata={"link": declared, "made_of": made_of}
+        resolver=resolver,
+        description=inspect.cleandoc(function.__doc__ or ""),
+        metadata={"link": declared, "made_of": made_of, "cost": cost},
     )

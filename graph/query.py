@@ -258,17 +258,18 @@ class Query:
     @link(SHARED, by="pair", access="individual")
     async def variants_in_ibd(
         ctx: Context, view: View, *, sample1: OneSample, sample2: OneSample, min_length_cm: MinLength = 0, shared_only: SharedOnly = False,
-        source: Source = None, region: RegionText = None, gene: GeneName = None, flank: Flank = 0, filter: Filter = None,
+        source: Source = None, region: RegionText = None, gene: GeneName = None, flank: Flank = 0, filter: Filter = None, callset: Callsets = None,
     ) -> EdgeConnection[Variant, SharedVariantEdge]:  # fmt: skip
         """Variants that either of two people carries inside the segments that they share, in genome order, and whether the shared haplotypes carry them:
         which tells what they have by descent from what each has from elsewhere."""
+        await check_callsets(ctx, view, callset)
         people = await two_samples(ctx, view, sample1, sample2)
         run = await run_of_pair(ctx, view, [person["cohort"] for person in people], source)
         asked = conditions(filter)
         bounds = await place(ctx, view, region, gene, flank, SHARED, asked)
         pair = {"sample1": people[0]["sample_id"], "sample2": people[1]["sample_id"], "run": run["load_id"] if run else None}
         shared = where(sharing=list(SHARED_BY_BOTH) if shared_only else None)
-        return Ask(both(asked, shared), pair | {"min_length": checked_length(min_length_cm)} | bounds)
+        return Ask(both(asked, shared), pair | {"callsets": callset, "min_length": checked_length(min_length_cm)} | bounds)
 
     @computed()
     async def search(

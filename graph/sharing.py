@@ -61,6 +61,10 @@ class RelationshipKind(Enum):
     IDENTICAL = strawberry.enum_value("IDENTICAL", description="The same person twice, or monozygotic twins.")
     PARENT_CHILD = strawberry.enum_value("PARENT_CHILD", description="First degree, sharing nine tenths of the genome or more.")
     FULL_SIBLINGS = strawberry.enum_value("FULL_SIBLINGS", description="First degree, sharing less.")
+    FIRST_DEGREE = strawberry.enum_value(
+        "FIRST_DEGREE",
+        description="First degree or closer; which, cannot be told, since the source does not say where both haplotypes are shared.",
+    )
     SECOND_DEGREE = strawberry.enum_value("SECOND_DEGREE", description="Half siblings, grandparent, uncle or aunt.")
     THIRD_DEGREE = strawberry.enum_value("THIRD_DEGREE", description="First cousins, great-grandparent.")
     DISTANT = strawberry.enum_value("DISTANT", description="Fourth to ninth degree.")
@@ -74,6 +78,9 @@ class NoEstimate(Enum):
         "INSUFFICIENT_COVERAGE",
         description=f"Less than {LEAST_SURVEYED_CM:,.0f} cM of the autosomes was searched, or nobody said how much.",
     )
+    NOT_SEARCHED = strawberry.enum_value(
+        "NOT_SEARCHED", description="The run names one of them in no segment, and no visible callset says that it searched both."
+    )
 
 
 @define
@@ -82,7 +89,9 @@ class NoEstimate(Enum):
     "Background sharing in a founder population makes people look closer than they are."
 )
 class Relationship:
-    kinship: float = leaf("Kinship coefficient: IBD1 / (4 L) + IBD2 / (2 L), with L the cM searched; 0 to 0.5.")
+    kinship: float = leaf(
+        "Kinship coefficient: IBD1 / (4 L) + IBD2 / (2 L), with L the cM searched; 0 to 0.5. The least that it can be where IBD2 is not known."
+    )
     kind: RelationshipKind = leaf("The likeliest.")
     degree: int | None = leaf("The likeliest degree, 0 to 9; null for unrelated.")
     nearest_degree: int | None = leaf("The nearest degree whose spread of 95 in 100 (Huff et al. 2011) holds this kinship; null for none.")
@@ -97,16 +106,17 @@ class IBDSharing:
     total_cm: float = leaf(
         "Length of the autosomes where they share on one haplotype or both, in cM: a union, overlapping segments count once."
     )
-    ibd1_cm: float = leaf("Of it, where they share one haplotype.")
-    ibd2_cm: float = leaf(
-        "Of it, where they share both: segments of type 2, and where segments overlap that join different haplotypes of each."
+    ibd1_cm: float | None = leaf("Of it, where they share one haplotype; null where the source does not tell one from both.")
+    ibd2_cm: float | None = leaf(
+        "Of it, where they share both: segments of type 2, and where segments overlap that join different haplotypes of each; null where the source "
+        "says neither."
     )
     x_cm: float = leaf("Length shared on X, in cM; not in the total.")
     segment_count: int = leaf("Segments, on all chromosomes.")
     longest_cm: float | None = leaf("The longest of them, in cM; null for none.")
     min_length_cm: float = leaf("Least length of the segments counted, in cM.")
     relationship: Relationship | None = leaf(
-        "How they may be related; null where too little of the genome was searched, see noRelationship."
+        "How they may be related, by all segments of the run, whatever their length; null where it cannot be told, see noRelationship."
     )
     no_relationship: NoEstimate | None = leaf("Why there is no estimate.")
 
@@ -123,32 +133,61 @@ class IBDSharing:
 
 async def sharing_of(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]], min_length: float) -> list[IBDSharing]:
     """What each pair (sample, sample, run) shares, in their order."""
+    counted = await _totals(ctx, view, pairs, min_length)
+    every = await _totals(ctx, view, pairs, 0.0) if min_length else counted
+    strangers = [pair for n, pair in enumerate(pairs) if n not in every]
+    searched = await _searched(ctx, view, strangers) if strangers else set()
+    surveyed = {run["load_id"]: run["surveyed_cm"] for run in await runs(ctx, view)}
+    found = []
+    for n, pair in enumerate(pairs):
+        first, second, run = pair
+        known = n in every or {(run, first), (run, second)} <= searched
+        found.append(
+            _sharing(pair, counted.get(n), min_length, _relationship(every.get(n), surveyed.get(run)) if known else NoEstimate.NOT_SEARCHED)
+        )
+    return found
+
+
+async def _totals(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]], min_length: float) -> dict[int, Any]:
+    """Rows of pair_sharing by the place of the pair, for those that share something."""
     columns = [list(column) for column in zip(*pairs, strict=True)] if pairs else [[], [], []]
     rows = await ctx.query_individual(list(view.loads), statement("pair_sharing"), *columns, min_length, LAST_AUTOSOME)
-    found = {row["n"] - 1: row for row in rows}
-    surveyed = {run["load_id"]: run["surveyed_cm"] for run in await runs(ctx, view)}
-    return [_sharing(pair, found.get(n), min_length, surveyed.get(pair[2])) for n, pair in enumerate(pairs)]
+    return {row["n"] - 1: row for row in rows}
 
 
-def _sharing(pair: tuple[int, int, int], row: Any, min_length: float, surveyed: float | None) -> IBDSharing:
-    total, both, on_x = ((row[name] if row else None) or 0.0 for name in ("total_cm", "ibd2_cm", "x_cm"))
-    found = estimate(total - both, both, surveyed)
+async def _searched(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]]) -> set[tuple[int, int]]:
+    """(run, sample) of those whom the runs searched."""
+    people, loads = sorted({person for pair in pairs for person in pair[:2]}), list(view.loads)
+    rows = await ctx.query_individual(loads, statement("searched"), sorted({run for *_, run in pairs}), people, loads)
+    return {(row["run"], row["sample_id"]) for row in rows}
+
+
+def _relationship(row: Any, surveyed: float | None) -> Relationship | NoEstimate:
+    total, both = (row["total_cm"] or 0.0, row["ibd2_cm"]) if row else (0.0, 0.0)
+    found = estimate(total, both, surveyed)
+    if found is None:
+        return NoEstimate.INSUFFICIENT_COVERAGE
+    return Relationship(
+        kinship=found.kinship, kind=RelationshipKind[found.relationship], degree=found.degree,
+        nearest_degree=found.nearest, furthest_degree=found.furthest,
+    )  # fmt: skip
+
+
+def _sharing(pair: tuple[int, int, int], row: Any, min_length: float, related: Relationship | NoEstimate) -> IBDSharing:
+    total, both, on_x = (row["total_cm"] or 0.0, row["ibd2_cm"], row["x_cm"] or 0.0) if row else (0.0, 0.0, 0.0)
     return IBDSharing(
         pair=".".join(map(str, pair)) + f":{min_length!r}",
         run_id=pair[2],
         total_cm=total,
-        ibd1_cm=round(total - both, 6),
+        ibd1_cm=None if both is None else round(total - both, 6),
         ibd2_cm=both,
         x_cm=on_x,
         segment_count=row["segment_count"] if row else 0,
         longest_cm=row["longest_cm"] if row else None,
         min_length_cm=min_length,
-        relationship=Relationship(
-            kinship=found.kinship, kind=RelationshipKind[found.relationship], degree=found.degree,
-            nearest_degree=found.nearest, furthest_degree=found.furthest,
-        ) if found else None,
-        no_relationship=NoEstimate.INSUFFICIENT_COVERAGE if found is None else None,
-    )  # fmt: skip
+        relationship=related if isinstance(related, Relationship) else None,
+        no_relationship=related if isinstance(related, NoEstimate) else None,
+    )
 
 
 @define

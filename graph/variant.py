@@ -13,7 +13,7 @@ from store.gene import GENE
 from store.genotype import CALL, CARRIER
 from store.ibd import OVER, SEGMENT
 from store.ledger import LOAD
-from store.read import where
+from store.read import both, where
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from .ledger import Load
     from .sample import CarrierEdge, Sample
 
+SITE = 200
+"""What it costs to join all haplotypes of a callset at one variant, in objects."""
+
 Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 Impacts = Annotated[list[ImpactLevel] | None, strawberry.argument(description="Only these impacts.")]
 IsMane = Annotated[bool | None, strawberry.argument(description="Only transcripts of the MANE set, or only others.")]
@@ -43,8 +46,13 @@ GeneNames = Annotated[
 ]
 ScoreNames = Annotated[list[str] | None, strawberry.argument(description="Only these scores.")]
 Populations = Annotated[list[str] | None, strawberry.argument(description="Only these populations.")]
+ALL = "ALL"
 PopulationName = Annotated[
-    str, strawberry.argument(description="Population as the dataset names it; ALL is the dataset's overall frequency.")
+    str,
+    strawberry.argument(
+        description="Population as the dataset names it. ALL is the overall frequency; of datasets whose populations have a namespace (gnomad:afr) only "
+        "where the dataset is given, too."
+    ),
 ]
 SampleName = Annotated[str, strawberry.argument(description="Name of the sample, or COHORT/NAME.")]
 
@@ -105,7 +113,9 @@ class Variant(Node):
     ) -> Frequency | None:  # fmt: skip
         """Its allele frequency in one population, as the latest load that has one says; null where none has, or nothing was called."""
         await check_frequencies(ctx, view, population, callset)
-        return Ask(where(population=[population], dataset=[callset] if callset is not None else None, known=True))
+        # Of one dataset the overall frequency is ALL whatever the namespace of its populations.
+        named = where(overall=True) if population == ALL and callset is not None else where(population=[population])
+        return Ask(both(named, where(dataset=[callset] if callset is not None else None, known=True)))
 
     @link(CARRIER, by="variant", on="variant_key", access="individual")
     async def carriers(
@@ -140,7 +150,7 @@ class Variant(Node):
         """All segments over it, longest first."""
         return Ask(await segment_conditions(ctx, view, source, min_length_cm))
 
-    @computed(on="variant_key")
+    @computed(on="variant_key", cost=SITE)
     async def carriers_by_descent(
         ctx: Context, view: View, keys: Sequence[int], *, source: Source = None, min_length_cm: MinLength = 0
     ) -> CarriersByDescent | None:  # fmt: skip
@@ -150,7 +160,7 @@ class Variant(Node):
 
         return await by_descent(ctx, view, keys, source, checked_length(min_length_cm))
 
-    @computed(on="variant_key")
+    @computed(on="variant_key", cost=SITE)
     async def ibd_weighted_frequency(
         ctx: Context, view: View, keys: Sequence[int],
         *, min_length_cm: MinLength = 0, source: Source = None,

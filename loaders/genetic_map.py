@@ -29,7 +29,6 @@ _COLUMNS = (
 """What a header may call the columns of chromosome, position and cM, in lower case."""
 
 _MOST = 1 << 28  # no position is beyond
-_AUTOSOMES = range(1, 23)
 _REMEDY = (
     "Known are PLINK's .map (chromosome, name, cM, position, without header) and tables with a header: pos chr cM (SHAPEIT),\n"
     "  Chromosome Position(bp) Rate(cM/Mb) Map(cM) (HapMap), chr position COMBINED_rate(cM/Mb) Genetic_Map(cM) (Eagle)."
@@ -42,10 +41,6 @@ class GeneticMap:
 
     points: Mapping[int, tuple[np.ndarray, np.ndarray]]
     digest: str
-
-    def covers(self, chrom: np.ndarray) -> np.ndarray:
-        """Which of these chromosomes, given by code, the map has."""
-        return np.isin(chrom, list(self.points))
 
     def cm(self, chrom: np.ndarray, pos: np.ndarray) -> np.ndarray:
         """cM of positions, interpolated linearly; beyond the ends of a map that of its end, on a chromosome without one NaN."""
@@ -62,9 +57,12 @@ class GeneticMap:
             found |= (chrom == code) & ((pos < known[0]) | (pos > known[-1]))
         return found
 
-    def autosomes_cm(self) -> float:
-        """The length of the autosomes that the map has, from first to last position, in cM."""
-        return float(sum(cm[-1] - cm[0] for code, (_, cm) in self.points.items() if code in _AUTOSOMES))
+    def lengths_cm(self) -> list[float | None]:
+        """The length of each chromosome from the first to the last position that the map has, in cM, by code from 1; None for those that it does not have."""
+        return [
+            float(cm[-1] - cm[0]) if (cm := self.points.get(code, (None, None))[1]) is not None else None
+            for code in range(1, len(NAMES) + 1)
+        ]
 
 
 def read_map(paths: Sequence[Path]) -> GeneticMap:

@@ -34,7 +34,7 @@ _SIZE = [("length_cm", pa.float64()), ("markers", pa.int32()), ("score", pa.floa
 SCHEMA = {
     "ibd_run": pa.schema(
         [(name, pa.string()) for name in ("source", "source_version", "cohort", "callset", "callset_version")]
-        + [("phased", pa.bool_()), ("surveyed_cm", pa.float64())]
+        + [("phased", pa.bool_()), ("surveyed_cm", pa.float64()), ("map_cm", pa.list_(pa.float64()))]
     ),
     "ibd_segment": pa.schema([("sample_id", TEXT), ("other_id", TEXT), *_PLACE, *_SHARED, *_SIZE]),
     "hbd_segment": pa.schema([("sample_id", TEXT), *_PLACE, *_SIZE]),

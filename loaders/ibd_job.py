@@ -50,16 +50,23 @@ def ibd_job(
     source, layouts = _layouts(files, source)
     codes = _chromosomes(files, source, layouts, chrom)
     known_map = read_map(genetic_map) if genetic_map else None
-    if surveyed_cm is None:
-        surveyed_cm = (known_map.autosomes_cm() if known_map else 0) or None
-    elif not 0 < surveyed_cm < math.inf:
+    if surveyed_cm is not None and not 0 < surveyed_cm < math.inf:
         raise LoaderError(
             f"--surveyed-cm is {surveyed_cm}, not a length\n  Give how much of the autosomes was searched, in cM (all: about 3,500)."
         )
     dataset = dataset or files[0].name.removesuffix(".gz").removesuffix(".bgz")
     callset, _, callset_version = (callset or "").partition("@")
-    if callset and _visible(conn, callset, callset_version) is None:
-        say(f"no callset {callset}{callset_version and '@'}{callset_version} is visible now: segments refer to its genotypes once it is")
+    if callset and (found := _visible(conn, callset, callset_version)):
+        callset_version = found.version
+        if cohort and cohort != found.cohort:
+            raise LoaderError(f"--cohort is {cohort}, but callset {callset} has people of cohort {found.cohort}\n  Leave --cohort out.")
+    elif callset and not callset_version:
+        raise LoaderError(
+            f"no callset {callset} is visible, so that nobody knows in which version of it the segments were found\n"
+            f"  Say which: --callset {callset}@VERSION, or load it first."
+        )
+    elif callset:
+        say(f"no callset {callset}@{callset_version} is visible now: segments refer to its genotypes once it is")
     cohort_now = None
     if not cohort:
         cohort_now = partial(
@@ -77,6 +84,7 @@ def ibd_job(
         "callset_version": callset_version or None,
         "phased": phased,
         "surveyed_cm": surveyed_cm,
+        "map_cm": known_map and known_map.lengths_cm(),
     }
     row = pa.RecordBatch.from_pylist([run], schema=ibd.SCHEMA["ibd_run"])
     build = genome(conn).assembly
@@ -95,6 +103,9 @@ def ibd_job(
         "genetic_map": known_map and known_map.digest,
     }
     sources = [source_file(path) for path in files]
+    for n, again in enumerate(sources):
+        if first := next((one for one in sources[:n] if one.sha256 == again.sha256 and layouts[n] is not None), None):
+            raise InputError(files[n], None, f"the same content as {first.path}", "Give each file once.")
     return Job("ibd", sources, dataset, version, options, hold=hold, strict=strict, cohort_now=cohort_now), chunks
 
 

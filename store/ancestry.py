@@ -20,21 +20,27 @@ ANCESTRY = Read(
 MATCHED = replace(
     SAMPLE,
     name="ancestry_matched",
-    source="ancestry a CROSS JOIN LATERAL (SELECT x.* FROM sample x WHERE x.sample_id = a.sample_id OFFSET 0) t",
-    # Whom a visible analysis places, its own rows of sample_info name.
-    visible="a.load_id = k.run AND a.sample_id <> k.key",
-    columns={**SAMPLE.columns, "analysis_id": "k.run", "distance": "a.place <-> k.place"},
+    source="ancestry t",
+    # Whom a visible analysis places, its own rows of sample_info name. Only the samples of the page are looked up by their name.
+    visible="t.load_id = k.run AND t.sample_id <> k.key",
+    columns={
+        **SAMPLE.columns,
+        **{name: f"(SELECT s.{name} FROM sample s WHERE s.sample_id = t.sample_id)" for name in ("cohort", "name")},
+        "analysis_id": "k.run",
+        "distance": "t.place <-> k.place",
+    },
     by={
         "sample": By(
-            anchor=f"""(SELECT p.*, CASE WHEN :related::float8 IS NULL THEN '{{}}' ELSE ARRAY(SELECT r.sample_id FROM
+            # Where nobody knows who is related (no run), nobody is known to be unrelated.
+            anchor=f"""(SELECT p.*, CASE WHEN :related::float8 IS NULL THEN '{{}}' WHEN p.ibd IS NOT NULL THEN ARRAY(SELECT r.sample_id FROM
                 ({TOTALS.format(sample="p.key", run="p.ibd")}) r WHERE r.total_cm > :related) END AS relatives
                 FROM (SELECT s.sample_id AS key, a.load_id AS run, a.place, {run_of("s.cohort")} AS ibd FROM sample s
-                    JOIN ancestry a ON a.sample_id = s.sample_id AND a.load_id = (SELECT max(c.load_id) FROM ancestry_run c
-                        WHERE c.cohort = s.cohort AND c.load_id = ANY(:loads) AND (:analyses::int[] IS NULL OR c.load_id = ANY(:analyses)))
+                    JOIN ancestry a ON a.sample_id = s.sample_id AND a.load_id = (SELECT max(c.load_id) FROM ancestry c
+                        WHERE c.sample_id = s.sample_id AND c.load_id = ANY(:loads) AND (:analyses::int[] IS NULL OR c.load_id = ANY(:analyses)))
                     WHERE s.sample_id = ANY(:keys) OFFSET 0) p OFFSET 0) k""",
-            each="NOT a.sample_id = ANY(k.relatives)",
+            each="NOT t.sample_id = ANY(k.relatives)",
         )
     },
-    orders={"distance": Order(("a.place <-> k.place", "t.sample_id"))},
+    orders={"distance": Order(("t.place <-> k.place", "t.sample_id"))},
     where={"population": SAMPLE.where["population"]},
 )

@@ -113,6 +113,7 @@ FREQUENCY = Read(
     orders={"load": Order(("t.load_id", "p.ordinal")), "newest": Order(("t.load_id", "p.ordinal"), descending=True)},
     where={
         "population": "p.population = ANY(:value)",
+        "overall": "(p.population = 'ALL' OR p.population LIKE '%:ALL') = :value",
         "dataset": f"{_DATASET} OR {_CALLSET}",
         "known": "(t.af[p.ordinal] IS NOT NULL) = :value",
     },

@@ -1,92 +1,152 @@
-"""Carriers and lineages: haplotypes, or people, that segments join at one variant."""
+"""Carriers and lineages: haplotypes, or people, that segments join at one variant.
+
+Person i of a callset has the nodes 2i and 2i + 1, one for each haplotype; where haplotypes are not known, person i is the node i.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .planes import ABSENT, ALT, MISSING, NO_NUMBER, Calls
+from .planes import ABSENT, ALT, NO_NUMBER, REF, Calls
 
-T = TypeVar("T", bound=Hashable)
-J = TypeVar("J")
+NOBODY = -1
+"""The node of whom the callset does not have."""
 
 
 @dataclass(frozen=True)
-class Lineage(Generic[T, J]):
-    """A connected component: its members, and the joins inside it."""
+class Segments:
+    """Segments over a variant: numbers of samples, and which haplotype (1 or 2) of each they join, where they say; (m,) int each."""
 
-    members: list[T]
-    joins: list[J]
-
-
-def components(nodes: Iterable[T], joins: Iterable[tuple[T, T, J]]) -> list[Lineage[T, J]]:
-    """The connected components of a graph, the largest first, else by their first node; members in the order of `nodes`."""
-    root = {node: node for node in nodes}
-
-    def find(node: T) -> T:
-        while root[node] != node:
-            root[node] = node = root[root[node]]
-        return node
-
-    kept = list(joins)
-    for one, other, _ in kept:
-        root[find(other)] = find(one)
-    found: dict[T, Lineage[T, J]] = {}
-    for node in root:
-        found.setdefault(find(node), Lineage([], [])).members.append(node)
-    for one, _, join in kept:
-        found[find(one)].joins.append(join)
-    return sorted(found.values(), key=lambda lineage: -len(lineage.members))
+    sample1: np.ndarray
+    haplotype1: np.ndarray
+    sample2: np.ndarray
+    haplotype2: np.ndarray
 
 
-def haplotypes(calls: Calls, people: Sequence[int]) -> dict[tuple[int, int], int] | None:
-    """The allele of each called haplotype, (sample, 1 or 2), at one variant; None where some call does not say which haplotype has which allele.
+@dataclass(frozen=True)
+class Groups:
+    """Nodes joined by segments: the nodes of each group, the largest first, else by their first node; the places of the segments in it; and how
+    many segments join a node to one that was left out for its allele, None where haplotypes are not known."""
 
-    `calls` are of one variant, and `people` their samples. A call of one allele is haplotype 1, also for segments that call it 2: `haploid`.
+    nodes: list[np.ndarray]
+    segments: list[np.ndarray]
+    unequal: int | None
+
+
+@dataclass(frozen=True)
+class Lineages:
+    """Components of haplotypes of equal allele, how many of them carry ALT, the same of haplotypes, and the segments that join equal and unequal
+    ones."""
+
+    all: int
+    carrying: int
+    haplotypes: int
+    haplotypes_carrying: int
+    joins: int
+    unequal: int
+
+
+def components(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(count,) the lowest node that each node hangs together with, by the joins of `one` and `other`, both (m,) nodes.
+
+    Each round hooks the roots of both ends of every join to the lower one, then shortens all paths to their roots.
     """
-    if 0 in calls.texts:
-        return None
-    alleles = calls.alleles[0]
-    unknown = (alleles[:, 0] != alleles[:, 1]) & (alleles[:, 1] != ABSENT)
+    root = np.arange(count)
+    while (root[one] != root[other]).any():
+        low = np.minimum(root[one], root[other])
+        np.minimum.at(root, root[one], low)
+        np.minimum.at(root, root[other], low)
+        while (root[root] != root).any():
+            root = root[root]
+    return root
+
+
+def alleles(calls: Calls) -> np.ndarray | None:
+    """(2n,) the allele of each haplotype at one variant; None where some call does not say which haplotype has which.
+
+    `calls` are of one variant. A call of one allele is haplotype 1, and the other one ABSENT.
+    """
+    found = calls.alleles[0]
     placed = calls.phased[0]
     if calls.phase_sets is not None:
         placed = placed & (calls.phase_sets[0] == NO_NUMBER)
-    if (unknown & ~placed).any():
-        return None
-    return {
-        (people[place], slot + 1): int(alleles[place, slot])
-        for place, slot in np.argwhere((alleles != MISSING) & (alleles != ABSENT)).tolist()
-    }
+    several = (found[:, 0] != found[:, 1]) & (found[:, 1] != ABSENT)
+    return None if 0 in calls.texts or (several & ~placed).any() else found.ravel()
 
 
-def haploid(calls: Calls, people: Sequence[int]) -> set[int]:
-    """Whose calls at one variant have one allele."""
-    return {people[place] for place in np.flatnonzero(calls.alleles[0, :, 1] == ABSENT).tolist()}
+def carriers(calls: Calls) -> np.ndarray:
+    """The places of the people who have the ALT at one variant."""
+    return np.flatnonzero((calls.alleles[0] == ALT).any(axis=1))
 
 
-def carriers(calls: Calls, people: Sequence[int]) -> list[int]:
-    """Who has the ALT at one variant."""
-    return [people[place] for place in np.flatnonzero((calls.alleles[0] == ALT).any(axis=1)).tolist()]
+def people_joined(segments: Segments, people: np.ndarray, carrying: np.ndarray) -> Groups:
+    """The carriers, given by their places among `people`, grouped by the segments between them."""
+    chosen = np.zeros(len(people), bool)
+    chosen[carrying] = True
+    return _groups(_place(people, segments.sample1), _place(people, segments.sample2), chosen, None)
 
 
-@dataclass(frozen=True)
-class Joined(Generic[T]):
-    """Segments between nodes: those whose ends agree, (one, other, segment), and the ends of those where they don't."""
+def carriers_joined(segments: Segments, people: np.ndarray, allele: np.ndarray) -> Groups:
+    """The haplotypes that carry ALT, grouped by the segments between them."""
+    one, other = _ends(segments, people, allele)
+    held = _held(allele)
+    chosen = held == ALT
+    inside = (held[one] >= REF) & (held[other] >= REF)
+    return _groups(one, other, chosen[:-1], int((inside & (chosen[one] != chosen[other])).sum()))
 
-    equal: list[tuple[T, T, Any]]
-    unequal: list[tuple[T, T]]
+
+def lineages(segments: Segments, people: np.ndarray, allele: np.ndarray, counts: np.ndarray) -> Lineages:
+    """The lineages of all haplotypes, and of them those with a member that `counts`, (n,) bool by person."""
+    one, other = _ends(segments, people, allele)
+    held, counted = _held(allele), np.append(np.repeat(counts, 2), False)
+    inside = (held[one] >= REF) & (held[other] >= REF) & (counted[one] | counted[other])
+    called = (held[one] >= REF) & (held[one] == held[other])
+    root = components(len(allele), one[called], other[called])
+    mine = counted[:-1] & (allele >= REF)
+    carrying = mine & (allele == ALT)
+    equal = held[one] == held[other]
+    return Lineages(
+        len(np.unique(root[mine])), len(np.unique(root[carrying])), int(mine.sum()), int(carrying.sum()),
+        int((inside & equal).sum()), int((inside & ~equal).sum()),
+    )  # fmt: skip
 
 
-def joined(segments: Iterable[tuple[T, T, Any]], allele: dict[T, int]) -> Joined[T]:
-    """The segments between nodes of equal alleles. Those with an end that is no node count for nothing."""
-    found: Joined[T] = Joined([], [])
-    for one, other, segment in segments:
-        if one in allele and other in allele:
-            if allele[one] == allele[other]:
-                found.equal.append((one, other, segment))
-            else:
-                found.unequal.append((one, other))
-    return found
+def _held(allele: np.ndarray) -> np.ndarray:
+    """The alleles, and behind them what NOBODY has."""
+    return np.append(allele, np.int8(ABSENT))
+
+
+def _place(people: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Places of samples among people, NOBODY for those who are not there."""
+    if not len(people):
+        return np.full(len(samples), NOBODY)
+    order = np.argsort(people)
+    place = order[np.searchsorted(people, samples, sorter=order).clip(max=len(people) - 1)]
+    return np.where(people[place] == samples, place, NOBODY)
+
+
+def _ends(segments: Segments, people: np.ndarray, allele: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nodes of the ends of segments. Who has one allele has one haplotype, whatever the segment says."""
+    alone = np.append(allele[1::2] == ABSENT, False)
+
+    def node(samples: np.ndarray, haplotype: np.ndarray) -> np.ndarray:
+        place = _place(people, samples)
+        return np.where(place == NOBODY, NOBODY, 2 * place + np.where(alone[place], 0, haplotype - 1))
+
+    return node(segments.sample1, segments.haplotype1), node(segments.sample2, segments.haplotype2)
+
+
+def _groups(one: np.ndarray, other: np.ndarray, chosen: np.ndarray, unequal: int | None) -> Groups:
+    there = np.append(chosen, False)
+    joins = np.flatnonzero(there[one] & there[other])
+    root = components(len(chosen), one[joins], other[joins])
+    nodes = np.flatnonzero(chosen)
+    nodes = nodes[np.argsort(root[nodes], kind="stable")]
+    roots, first, sizes = np.unique(root[nodes], return_index=True, return_counts=True)
+    joins = joins[np.argsort(root[one[joins]], kind="stable")]
+    begin = np.searchsorted(root[one[joins]], roots, side="left")
+    end = np.searchsorted(root[one[joins]], roots, side="right")
+    order = np.argsort(-sizes, kind="stable")
+    return Groups([nodes[first[i] : first[i] + sizes[i]] for i in order], [np.sort(joins[begin[i] : end[i]]) for i in order], unequal)

@@ -24,6 +24,11 @@ def _zygosity(ordinal: str, g: str = "g") -> str:
     return f"genotype_zygosity({_CALL.format(g=g)}, {ordinal})"
 
 
+def callsets_asked(table: str) -> str:
+    """SQL: a row is of one of the callsets that `:callsets` names, or of any where that is NULL."""
+    return _CALLSETS.format(table)
+
+
 def genotype_text(ordinal: str) -> str:
     """SQL of the call of the sample with this ordinal in g, as VCF text."""
     return f"genotype_text({_CALL.format(g='g')}, g.phasing, g.phase, g.calls, {ordinal})"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 
 from .assembly import LAST_AUTOSOME
-from .genotype import CARRIED, genotype_text
+from .genotype import CARRIED, callsets_asked, genotype_text
 from .read import By, Order, Read
 from .sample import SAMPLE
 from .variant import CHROM, VARIANT
@@ -33,9 +34,6 @@ _OTHER = {"sample_id": "other_id", "other_id": "sample_id", "haplotype": "other_
 
 # ---- runs
 
-_CALLSET = """(SELECT max(c.load_id) FROM load c JOIN dataset e ON e.dataset_id = c.dataset_id WHERE e.name = t.callset AND c.load_id = ANY(:loads)
-    AND (t.callset_version IS NULL OR c.version = t.callset_version) AND (c.counts ->> 'callset_sample')::bigint > 0)"""
-
 RUN = Read(
     name="ibd_run",
     source="ibd_run t JOIN load l ON l.load_id = t.load_id JOIN dataset d ON d.dataset_id = l.dataset_id",
@@ -49,7 +47,7 @@ RUN = Read(
         "source_version": "t.source_version",
         "cohort": "t.cohort",
         "phased": "t.phased",
-        "callset_id": _CALLSET,
+        "callset_id": "callset_of_run(t.load_id, :loads)",
         "surveyed_cm": "t.surveyed_cm",
         "segment_count": "coalesce((l.counts ->> 'ibd_segment')::bigint, 0)",
         "hbd_segment_count": "coalesce((l.counts ->> 'hbd_segment')::bigint, 0)",
@@ -63,7 +61,17 @@ RUN = Read(
 
 def run_of(cohort: str) -> str:
     """SQL of the run that speaks of the people of a cohort: the latest visible one, of `:runs` where these are given."""
-    return f"(SELECT max(r.load_id) FROM ibd_run r WHERE r.cohort = {cohort} AND r.load_id = ANY(:loads) AND (:runs::int[] IS NULL OR r.load_id = ANY(:runs)))"
+    return f"run_of_pairs({cohort}, coalesce(:runs::int[], :loads))"
+
+
+def set_surveyed(conn: psycopg.Connection, load_id: int) -> None:
+    """Says of a run that is complete how much was searched, where nobody did: the length of its genetic map on the autosomes that have segments."""
+    conn.execute(
+        """UPDATE ibd_run r SET surveyed_cm = (SELECT nullif(sum(r.map_cm[c]), 0) FROM generate_series(1, %(last)s) c WHERE c IN
+        (SELECT chrom FROM ibd_segment WHERE load_id = %(load)s UNION SELECT chrom FROM hbd_segment WHERE load_id = %(load)s))
+        WHERE load_id = %(load)s AND surveyed_cm IS NULL AND map_cm IS NOT NULL""",
+        {"load": load_id, "last": LAST_AUTOSOME},
+    )
 
 
 # ---- segments
@@ -231,40 +239,47 @@ IN_HBD = replace(
     },
 )
 
-# The genotypes to ask: those in which the run found its segments, where both people are in them; else of the latest callset that has both.
+# The genotypes to ask: of each variant those in which the run found its segments, else those of the latest callset that has both people.
 # Only in the former do haplotype numbers mean something.
-_WITH_GENOTYPES = f"""(SELECT s.*, c.load_id AS callset, c.own, c.ordinal1, c.ordinal2
+_BEST = "ORDER BY c.own DESC, c.load_id DESC"
+_WITH_GENOTYPES = f"""(SELECT s.*, c.*
     FROM (SELECT {{key}} AS key, min(t.load_id) AS run, min(t.sample_id) AS sample1, min(t.other_id) AS sample2, array_agg({_SPAN.format("t")}) AS spans,
         range_agg({_SPAN.format("t")}) AS merged, array_agg(t.haplotype) AS haplotypes1, array_agg(t.other_haplotype) AS haplotypes2
         FROM ibd_segment t WHERE t.load_id = ANY(:loads) AND {{where}}) s
-    CROSS JOIN LATERAL (SELECT a.load_id, a.ordinal AS ordinal1, b.ordinal AS ordinal2, r.phased AND a.load_id IS NOT DISTINCT FROM r.callset AS own
-        FROM (SELECT t.phased, {_CALLSET} AS callset FROM ibd_run t WHERE t.load_id = s.run) r
-        CROSS JOIN callset_sample a JOIN callset_sample b ON b.load_id = a.load_id AND b.sample_id = s.sample2
-        WHERE a.sample_id = s.sample1 AND a.load_id = ANY(:loads) ORDER BY a.load_id IS NOT DISTINCT FROM r.callset DESC, a.load_id DESC LIMIT 1) c) k"""
+    CROSS JOIN LATERAL (SELECT array_agg(c.load_id {_BEST}) AS callsets, array_agg(c.own AND c.phased {_BEST}) AS placed,
+        array_agg(c.ordinal1 {_BEST}) AS ordinals1, array_agg(c.ordinal2 {_BEST}) AS ordinals2
+        FROM (SELECT a.load_id, a.ordinal AS ordinal1, b.ordinal AS ordinal2, r.phased, a.load_id IS NOT DISTINCT FROM r.callset AS own
+            FROM (SELECT t.phased, callset_of_run(t.load_id, :loads) AS callset FROM ibd_run t WHERE t.load_id = s.run OFFSET 0) r
+            CROSS JOIN callset_sample a JOIN callset_sample b ON b.load_id = a.load_id AND b.sample_id = s.sample2
+            WHERE a.sample_id = s.sample1 AND a.load_id = ANY(:loads) AND {callsets_asked("a")}) c) c) k"""
 
-_HAPLOTYPE_ALT = """haplotype_alt(g.alt, g.alt_slots, g.missing, g.haploid, g.phasing, g.phase, g.calls, g.phase_sets, k.ordinal{0},
+_HAPLOTYPE_ALT = """haplotype_alt(g.alt, g.alt_slots, g.missing, g.haploid, g.phasing, g.phase, g.calls, g.phase_sets, g.ordinal{0},
     k.haplotypes{0}[i])"""
 
-_BOTH = "(alt_pair(g.alt, g.alt_slots, k.ordinal1) <> 0 AND alt_pair(g.alt, g.alt_slots, k.ordinal2) <> 0)"
+_CARRIES = "alt_pair(g.alt, g.alt_slots, {}) <> 0"
 
 SHARED = replace(
     VARIANT,
     name="shared_variant",
-    source=f"""(SELECT g.* FROM genotype g WHERE g.variant_key >= {{lo}} AND g.variant_key < {{hi}} AND g.load_id = k.callset
-        AND (alt_pair(g.alt, g.alt_slots, k.ordinal1) <> 0 OR alt_pair(g.alt, g.alt_slots, k.ordinal2) <> 0) ORDER BY g.variant_key{{direction}} OFFSET 0) g
-        CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN k.own THEN (SELECT CASE WHEN bool_or(j.one AND j.two) THEN 'SHARED_HAPLOTYPE'
+    source=f"""(SELECT g.*, o.* FROM genotype g CROSS JOIN LATERAL (SELECT i AS rank, k.ordinals1[i] AS ordinal1, k.ordinals2[i] AS ordinal2, k.placed[i] AS placed
+            FROM (SELECT array_position(k.callsets, g.load_id) AS i OFFSET 0) i OFFSET 0) o
+            WHERE g.variant_key >= {{lo}} AND g.variant_key < {{hi}} AND g.load_id = ANY(k.callsets)
+            AND ({_CARRIES.format("o.ordinal1")} OR {_CARRIES.format("o.ordinal2")}) ORDER BY g.variant_key{{direction}} OFFSET 0) g
+        CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN g.placed THEN (SELECT CASE WHEN bool_or(j.one AND j.two) THEN 'SHARED_HAPLOTYPE'
             WHEN bool_or(j.one <> j.two) THEN 'DISCORDANT_HAPLOTYPES' WHEN bool_and(NOT j.one AND NOT j.two) THEN 'OTHER_HAPLOTYPE' END
             FROM (SELECT {_HAPLOTYPE_ALT.format(1)} AS one, {_HAPLOTYPE_ALT.format(2)} AS two FROM generate_subscripts(k.spans, 1) i
-                WHERE k.spans[i] @> g.variant_key) j) END, CASE WHEN {_BOTH} THEN 'BOTH_CARRY' ELSE 'ONE_CARRIES' END) AS sharing OFFSET 0) w
+                WHERE k.spans[i] @> g.variant_key) j) END,
+            CASE WHEN {_CARRIES.format("g.ordinal1")} AND {_CARRIES.format("g.ordinal2")} THEN 'BOTH_CARRY' ELSE 'ONE_CARRIES' END) AS sharing OFFSET 0) w
         CROSS JOIN LATERAL (SELECT v.* FROM variant v WHERE v.variant_key = g.variant_key OFFSET 0) t""",
-    # Whether the callset that has the genotype is visible, k.callset says; a record of the variant may be of another load.
-    visible=VARIANT.visible,
+    # Of visible callsets by its anchor; one row for a variant: of the first of them that has it.
+    visible=f"""{VARIANT.visible} AND (cardinality(k.callsets) = 1 OR NOT EXISTS (SELECT FROM genotype n WHERE n.variant_key = g.variant_key
+        AND n.load_id = ANY(k.callsets) AND array_position(k.callsets, n.load_id) < g.rank OFFSET 0))""",
     columns={
         **VARIANT.columns,
-        "callset_id": "k.callset",
+        "callset_id": "g.load_id",
         "sharing": "w.sharing",
-        "gt1": genotype_text("k.ordinal1"),
-        "gt2": genotype_text("k.ordinal2"),
+        "gt1": genotype_text("g.ordinal1"),
+        "gt2": genotype_text("g.ordinal2"),
     },
     genome="g.variant_key",
     by={

@@ -26,6 +26,8 @@ REPEATED = "repeated record"
 COLLISION = "key collision"
 UNKNOWN_SAMPLE = "unknown sample"
 
+_SHOWN = 200
+
 _WITHOUT_VARIANTS = ("variant_score", "population_frequency")
 """Tables whose rows are about variants that other loads name; they come with `_row` and `_line`."""
 
@@ -157,7 +159,7 @@ class Load:
             found, added = sample.find_numbers(self.conn, self.cohort or self.dataset, new, self.load_id, self.create_samples)
             self._number.update((name, found.get(name)) for name in new)
             self.counts["sample_info"] += added
-        kept = np.ones(rows.num_rows, bool)
+        kept, written = np.ones(rows.num_rows, bool), rows
         lines = rows.column("line" if "line" in rows.schema.names else LINE)
         for name, column in columns.items():
             place = column.indices.to_numpy()
@@ -166,7 +168,7 @@ class Load:
             for row in np.flatnonzero(kept & (numbers < 0)).tolist():
                 unknown = column.dictionary[place[row]].as_py()
                 detail = f"{unknown} is not in cohort {self.cohort or self.dataset}; --create-samples adds those that are not"
-                rejects.append(Reject(lines[row].as_py(), UNKNOWN_SAMPLE, detail, unknown))
+                rejects.append(Reject(lines[row].as_py(), UNKNOWN_SAMPLE, detail, _shown(written, row)))
             kept &= numbers >= 0
         return rows if kept.all() else rows.filter(pa.array(kept))
 
@@ -206,6 +208,8 @@ class Load:
         for table in ("variant", "sample", *OBSERVATIONS):
             if table in written or (table == "sample" and written.intersection(sample.TABLES)):
                 self.conn.execute(f"VACUUM (ANALYZE) {table}")
+        if "ibd_run" in written:
+            ibd.set_surveyed(self.conn, self.load_id)
         with self.conn.transaction():
             if not self.hold:
                 lock_releases(self.conn)
@@ -295,6 +299,12 @@ def begin(
             )
         lock_load(conn, load_id, f"{dataset} {chosen}")
     return Load(conn, load_id, dataset, chosen, hold, options.get("cohort"), options.get("create_samples", False))
+
+
+def _shown(rows: pa.RecordBatch, row: int) -> str:
+    """A row as its values, without what is missing."""
+    values = (rows.column(name)[row].as_py() for name in rows.schema.names if name not in ("file", "line", LINE))
+    return "\t".join(str(value) for value in values if value is not None)[:_SHOWN]
 
 
 def _next_version(taken: set[str]) -> str:

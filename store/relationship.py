@@ -33,17 +33,20 @@ class Estimate:
     relationship: str
 
 
-def estimate(ibd1_cm: float, ibd2_cm: float, surveyed_cm: float | None) -> Estimate | None:
-    """The relationship of two people who share that much of the autosomes, in cM; None where too little was searched, or nobody said how much."""
+def estimate(total_cm: float, ibd2_cm: float | None, surveyed_cm: float | None) -> Estimate | None:
+    """The relationship of two people who share that much of the autosomes, in cM: on one haplotype or both, and on both (None: not known).
+
+    None where too little was searched, or nobody said how much.
+    """
     if surveyed_cm is None or surveyed_cm < LEAST_SURVEYED_CM:
         return None
-    kinship = min(ibd1_cm / (4 * surveyed_cm) + ibd2_cm / (2 * surveyed_cm), 0.5)
+    kinship = min((total_cm + (ibd2_cm or 0.0)) / (4 * surveyed_cm), 0.5)
     degree = _degree(kinship)
     agree = [d for d in range(1, FURTHEST + 1) if abs(kinship - 2.0 ** -(d + 1)) <= _SPREAD * _deviation(d, surveyed_cm)]
     if degree is not None:
-        agree = sorted({*agree, degree})
+        agree = sorted({*agree, degree, *((0,) if degree == 1 and ibd2_cm is None else ())})
     furthest = agree[-1] if agree and agree[-1] < FURTHEST else None
-    return Estimate(kinship, degree, agree[0] if agree else None, furthest, _name(degree, (ibd1_cm + ibd2_cm) / surveyed_cm))
+    return Estimate(kinship, degree, agree[0] if agree else None, furthest, _name(degree, total_cm / surveyed_cm, ibd2_cm is not None))
 
 
 def _degree(kinship: float) -> int | None:
@@ -58,9 +61,11 @@ def _deviation(degree: int, surveyed_cm: float) -> float:
     return math.sqrt(2 * segments) * mean_cm / (4 * surveyed_cm)
 
 
-def _name(degree: int | None, shared: float) -> str:
+def _name(degree: int | None, shared: float, told: bool) -> str:
     if degree is None:
         return "UNRELATED"
+    if degree <= 1 and not told:
+        return "FIRST_DEGREE"
     if degree == 1:
         return "PARENT_CHILD" if shared >= _PARENT_SHARED else "FULL_SIBLINGS"
     return ("IDENTICAL", "", "SECOND_DEGREE", "THIRD_DEGREE")[degree] if degree < 4 else "DISTANT"

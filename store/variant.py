@@ -38,12 +38,14 @@ _CLINICAL = "c.load_id = ANY(:loads) AND c.classes && :value::text[]"
 NAMED_LOADS = "ARRAY(SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = {})"
 """SQL of the loads of a dataset, computed once per statement; format it with the name, or ANY of some."""
 
-COUNTED_AGAIN = """(p.load_id, p.population) IN (SELECT a.callset_load, a.population FROM frequency_population a
-    WHERE a.callset_load IS NOT NULL AND a.load_id = ANY(:loads))"""
-"""SQL: a visible load counted the genotypes of the load of p (frequency_population) again for its population. Hashed once per statement."""
+COUNTED_AGAIN = """(p.counted AND p.callset_load IS NULL AND p.population <> 'ALL' AND p.load_id IN (SELECT a.callset_load FROM frequency_population a
+    WHERE a.callset_load IS NOT NULL AND a.load_id = ANY(:loads)))"""
+"""SQL: a visible load counted the genotypes of the load of p (frequency_population) again, for the populations as they are known now. Hashed once
+per statement."""
 
 # Like it, what does not depend on the variant stands in ARRAY(SELECT ...): it is computed once, not once per variant.
-_POPULATION = f"""ARRAY(SELECT p.{{}} FROM frequency_population p WHERE p.population = :population AND p.load_id = ANY(:loads)
+_POPULATION = f"""ARRAY(SELECT p.{{}} FROM frequency_population p WHERE (p.population = :population OR :dataset::text IS NOT NULL
+        AND :population = 'ALL' AND p.population LIKE '%:ALL') AND p.load_id = ANY(:loads)
     AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN}
     AND (:dataset::text IS NULL OR p.load_id = ANY({NAMED_LOADS.format(":dataset")}) OR p.callset_load = ANY({NAMED_LOADS.format(":dataset")}))
     ORDER BY p.load_id)"""

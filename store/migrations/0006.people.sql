@@ -15,6 +15,7 @@ CREATE TABLE ibd_run (
     phased          boolean NOT NULL,
     callset         text,
     callset_version text,
+    map_cm          double precision[],
     surveyed_cm     double precision CHECK (surveyed_cm > 0)
 );
 COMMENT ON TABLE ibd_run IS 'How the segments of a load were found.';
@@ -24,8 +25,9 @@ COMMENT ON COLUMN ibd_run.source_version IS 'Its version, NULL where nobody said
 COMMENT ON COLUMN ibd_run.cohort IS 'The cohort whose samples they name.';
 COMMENT ON COLUMN ibd_run.phased IS 'True where the segments say which haplotypes they join.';
 COMMENT ON COLUMN ibd_run.callset IS 'Dataset of the genotypes in which they were found: haplotype 1 is the first allele of its calls. NULL where nobody said: then haplotype numbers mean nothing.';
-COMMENT ON COLUMN ibd_run.callset_version IS 'Version of that dataset, NULL for any.';
-COMMENT ON COLUMN ibd_run.surveyed_cm IS 'How much of the autosomes was searched, in cM: given, or the length of the genetic map. NULL where nobody said.';
+COMMENT ON COLUMN ibd_run.callset_version IS 'Version of that dataset: another may be phased otherwise.';
+COMMENT ON COLUMN ibd_run.map_cm IS 'Length of the genetic map in cM, by chromosome code; NULL where the run was loaded without one.';
+COMMENT ON COLUMN ibd_run.surveyed_cm IS 'How much of the autosomes was searched, in cM: given, or the length of the genetic map of those that have segments. NULL where nobody said.';
 
 -- Once for each direction, so that one index serves both people (design section 11).
 CREATE TABLE ibd_segment (
@@ -136,6 +138,18 @@ BEGIN
     RETURN found;
 END $$;
 COMMENT ON FUNCTION populations_within(text[], integer[]) IS 'These populations and all that are part of them, at any depth, as the latest of the loads says.';
+
+CREATE FUNCTION run_of_pairs(cohort text, loads integer[]) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT max(r.load_id) FROM ibd_run r JOIN load l USING (load_id) WHERE r.cohort = $1 AND r.load_id = ANY (loads)
+        AND (coalesce((l.counts ->> 'ibd_segment')::bigint, 0) > 0 OR coalesce((l.counts ->> 'hbd_segment')::bigint, 0) = 0));
+COMMENT ON FUNCTION run_of_pairs(text, integer[]) IS
+    'The run that says what people of a cohort share: the latest of these loads. One that has segments of homozygosity alone does not speak of pairs.';
+
+CREATE FUNCTION callset_of_run(run integer, loads integer[]) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT max(c.load_id) FROM ibd_run r JOIN dataset d ON d.name = r.callset JOIN load c ON c.dataset_id = d.dataset_id
+        WHERE r.load_id = run AND c.load_id = ANY (loads) AND c.version = r.callset_version AND c.options ->> 'cohort' = r.cohort
+        AND (c.counts ->> 'callset_sample')::bigint > 0);
+COMMENT ON FUNCTION callset_of_run(integer, integer[]) IS 'The callset in which a run found its segments, where it is one of these loads.';
 
 CREATE FUNCTION haplotype_alt(alt bytea, alt_slots integer[], missing bytea, haploid bytea, phasing smallint, phase bytea, calls text[],
     phase_sets integer[], ordinal integer, haplotype smallint) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,8 +1,7 @@
 -- name: ibd_runs
 -- The visible runs. $1 loads.
-SELECT t.load_id, d.name, t.source, t.cohort, t.phased, t.surveyed_cm, (SELECT max(c.load_id) FROM load c JOIN dataset e USING (dataset_id)
-WHERE e.name = t.callset AND c.load_id = ANY($1::int[]) AND (t.callset_version IS NULL OR c.version = t.callset_version)
-AND (c.counts ->> 'callset_sample')::bigint > 0) AS callset_id
+SELECT t.load_id, d.name, t.source, t.cohort, t.phased, t.surveyed_cm, callset_of_run(t.load_id, $1::int[]) AS callset_id,
+run_of_pairs(t.cohort, ARRAY[t.load_id]) IS NOT NULL AS of_pairs
 FROM ibd_run t JOIN load l USING (load_id) JOIN dataset d USING (dataset_id) WHERE t.load_id = ANY($1::int[]) ORDER BY t.load_id;
 
 -- name: ancestry_runs
@@ -12,7 +11,8 @@ WHERE t.load_id = ANY($1::int[]) ORDER BY t.load_id;
 
 -- name: pair_sharing
 -- What pairs share in runs, segments of at least some length. Lengths are unions: where segments overlap, bases count once; in two, where both
--- haplotypes of each are shared: segments of type 2, and the overlaps of segments that join the one and the other haplotypes.
+-- haplotypes of each are shared: segments of type 2, and the overlaps of segments that join the one and the other haplotypes. That is NULL where
+-- some segment says neither its type nor its haplotypes.
 -- $1 and $2 samples, $3 runs, $4 least cM, $5 last autosome. Individual-level.
 WITH segment AS (SELECT p.n, t.* FROM unnest($1::int[], $2::int[], $3::int[]) WITH ORDINALITY AS p (sample1, sample2, run, n)
     CROSS JOIN LATERAL (SELECT s.chrom, s.start_pos, s.end_pos, s.length_cm, s.haplotype, s.other_haplotype, s.ibd_type, s.file, s.line FROM ibd_segment s
@@ -26,26 +26,27 @@ measured AS (SELECT n, chrom, new_cm(length_cm, start_pos, end_pos, max(end_pos)
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     UNION ALL SELECT n, chrom, 0, new_cm(length_cm, start_pos, end_pos, max(end_pos) OVER earlier) FROM double
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-SELECT m.n, m.total_cm, m.ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
+SELECT m.n, m.total_cm, CASE WHEN s.typed THEN m.ibd2_cm END AS ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
 FROM (SELECT n, round((sum(cm) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS total_cm,
     round((sum(cm2) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS ibd2_cm, round((sum(cm) FILTER (WHERE chrom > $5))::numeric, 6)::float8 AS x_cm
-    FROM measured GROUP BY n) m JOIN (SELECT n, count(*)::int AS segment_count, max(length_cm) AS longest_cm FROM segment GROUP BY n) s USING (n);
+    FROM measured GROUP BY n) m JOIN (SELECT n, count(*)::int AS segment_count, max(length_cm) AS longest_cm,
+    bool_and(ibd_type IS NOT NULL OR haplotype IS NOT NULL) AS typed FROM segment GROUP BY n) s USING (n);
 
--- name: segments_over
--- Segments of runs over variants, each once. $1 variants, $2 runs, $3 least cM. Individual-level.
-SELECT v.variant_key, t.sample_id, t.haplotype, t.other_id, t.other_haplotype, t.load_id, t.file, t.line
-FROM variant v CROSS JOIN generate_series(0, 28) c CROSS JOIN LATERAL (SELECT s.* FROM ibd_segment s WHERE s.chrom = v.chrom AND s.length_class = c
-    AND s.start_pos <= v.pos AND s.start_pos > v.pos - (1 << c) AND s.end_pos >= v.pos AND s.sample_id < s.other_id OFFSET 0) t
-WHERE v.variant_key = ANY($1::bigint[]) AND t.load_id = ANY($2::int[]) AND t.length_cm >= $3;
+-- name: searched
+-- Whom runs searched, of these: whom they name, and who is in the callset in which they found their segments. $1 runs, $2 samples, $3 loads.
+-- Individual-level.
+SELECT i.load_id AS run, i.sample_id FROM sample_info i WHERE i.load_id = ANY($1::int[]) AND i.sample_id = ANY($2::int[])
+UNION SELECT r.run, c.sample_id FROM (SELECT u AS run, callset_of_run(u, $3::int[]) AS callset FROM unnest($1::int[]) u OFFSET 0) r
+JOIN callset_sample c ON c.load_id = r.callset WHERE c.sample_id = ANY($2::int[]);
 
 -- name: people_of_callset
--- The samples of a callset in the order of its genotypes, those of some populations (or within them), or all. $1 load, $2 populations or NULL,
--- $3 loads. Individual-level.
-SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE c.load_id = $1 AND ($2::text[] IS NULL OR (SELECT i.population FROM sample_info i
+-- The samples of a callset in the order of its genotypes, and whether each is of some populations (or within them); NULL for all. $1 load,
+-- $2 populations or NULL, $3 loads. Individual-level.
+SELECT c.ordinal, c.sample_id, $2::text[] IS NULL OR coalesce((SELECT i.population FROM sample_info i
 WHERE i.sample_id = c.sample_id AND i.load_id = ANY($3::int[]) AND i.population IS NOT NULL ORDER BY i.load_id DESC LIMIT 1)
-= ANY (ARRAY(SELECT unnest(populations_within($2::text[], $3::int[]))))) ORDER BY c.ordinal;
+= ANY (ARRAY(SELECT unnest(populations_within($2::text[], $3::int[])))), false) AS counts FROM callset_sample c WHERE c.load_id = $1 ORDER BY c.ordinal;
 
--- name: callset_sizes
--- The visible callsets, the cohort of each and how many samples it has. $1 loads.
-SELECT load_id, options ->> 'cohort' AS cohort, (counts ->> 'callset_sample')::int AS size FROM load
+-- name: callset_cohorts
+-- The visible callsets and the cohort of each. $1 loads.
+SELECT load_id, options ->> 'cohort' AS cohort FROM load
 WHERE load_id = ANY($1::int[]) AND (counts ->> 'callset_sample')::bigint > 0 ORDER BY load_id;
