@@ -61,7 +61,7 @@ _PAGE = 51
 _PAIRS = 1_000
 _EDGE = ("id", "load_id", "chrom", "start", "end", "length_cm", "other_id", "haplotype", "other_haplotype")
 _SAMPLED = 50_000
-_ENDS = ("load_id", "sample1_id", "sample2_id", "haplotype1", "haplotype2")
+_ENDS = ("sample1_id", "haplotype1", "sample2_id", "haplotype2")
 """What grouping by descent reads of a segment."""
 
 

@@ -174,7 +174,7 @@ class _Site:
 
     def ends(self) -> Segments:
         """The segments as arrays."""
-        return Segments(*(np.array([row[place] or 0 for row in self.segments], np.int64) for place in range(1, len(_ENDS))))
+        return Segments(*(np.array([row[place] or 0 for row in self.segments], np.int64) for place in range(len(_ENDS))))
 
 
 async def by_descent(
@@ -233,15 +233,16 @@ def _pick(rows: dict[int, Any], visible: Sequence[Any], cohorts: dict[int, str])
     return None
 
 
-_ENDS = ("key", "sample1_id", "haplotype1", "sample2_id", "haplotype2")
+_ENDS = ("sample1_id", "haplotype1", "sample2_id", "haplotype2")
+_WHICH = ("load_id", "file", "line")  # as in OVER's order, behind the length
 
 
 async def _segments(ctx: Context, view: View, keys: Sequence[int], run: int, min_length: float) -> dict[int, list[Any]]:
-    """By variant the segments over it of a run, longest first: rows of _ENDS."""
+    """By variant the segments over it of a run, longest first: rows of _ENDS and _WHICH."""
     asked = where(run=[run], min_length=min_length or None)
     read, values = compose(OVER, "variant", columns=_ENDS, order="length", filter=asked, per_parent=True)
     width = 1 + len(OVER.orders["length"].columns)
-    places = [width + ordered_columns(OVER, _ENDS).index(name) for name in _ENDS]
+    places = [*(width + ordered_columns(OVER, _ENDS).index(name) for name in _ENDS), *range(width - len(_WHICH), width)]
     found: dict[int, list[Any]] = {}
     for row in await ctx.fetch(read, values | {"keys": list(keys), "loads": list(view.loads), "limit": MOST_SEGMENTS + 1}, "individual"):
         found.setdefault(row[0], []).append([row[place] for place in places])
@@ -267,7 +268,7 @@ def _carriers(site: _Site) -> CarriersByDescent:
         ]
     made = [
         DescentGroup(
-            segment_keys=tuple(site.segments[place][0] for place in segments.tolist()),
+            segment_keys=tuple(_key(site.segments[place]) for place in segments.tolist()),
             all_members=found,
             size=len(found),
             sample_count=len({member.sample_id for member in found}),
@@ -286,6 +287,12 @@ def _carriers(site: _Site) -> CarriersByDescent:
         joins=sum(group.segment_count for group in made),
         unequal_joins=groups.unequal,
     )
+
+
+def _key(segment: Sequence[Any]) -> str:
+    """The key of a segment, as the Read SEGMENT has it, of a row of _ENDS and _WHICH."""
+    sample1, _, sample2, *_ = segment
+    return ".".join(map(str, (sample1, sample2, *segment[len(_ENDS) :])))
 
 
 def _frequency(site: _Site, population: str | None, min_length: float) -> IBDWeightedFrequency | None:

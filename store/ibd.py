@@ -153,6 +153,10 @@ SEGMENT = Read(
 OVER = replace(
     SEGMENT,
     name="ibd_segment_over",
+    columns={
+        **SEGMENT.columns,
+        **{"sample1_id": "t.sample_id", "sample2_id": "t.other_id", "haplotype1": "t.haplotype", "haplotype2": "t.other_haplotype"},
+    },
     # By length classes, so that an index finds all that cover a position, and little else; each segment once.
     source="""generate_series(0, 28) c CROSS JOIN LATERAL (SELECT s.* FROM ibd_segment s WHERE s.chrom = k.chrom AND s.length_class = c
         AND s.start_pos <= k.pos AND s.start_pos > k.pos - (1 << c) AND s.end_pos >= k.pos AND s.sample_id < s.other_id OFFSET 0) t""",
@@ -203,7 +207,7 @@ RELATIVE = replace(
         "segment_count": "r.segment_count",
         "longest_cm": "r.longest_cm",
     },
-    by={"sample": By(anchor=f"(SELECT s.sample_id AS key, {run_of('s.cohort')} AS run FROM sample s WHERE s.sample_id = ANY(:keys)) k")},
+    by={"sample": By(anchor=f"(SELECT s.sample_id AS key, {run_of('s.cohort')} AS run FROM sample s WHERE s.sample_id = ANY(:keys) OFFSET 0) k")},
     orders={"shared": Order(("r.total_cm", "r.sample_id"), descending=True)},
     where={"min_total": "r.total_cm >= :value", "population": SAMPLE.where["population"]},
 )
