@@ -98,7 +98,7 @@ _TABLES = {
         CASE WHEN mod(n, 4) = 3 THEN n - 2 END, CASE WHEN mod(n, 4) = 3 THEN n - 1 END, NULL FROM generate_series(1, %(people)s) n""",
     "population": """SELECT 'P' || n, %(panel)s, 'S' || mod(n, 5), NULL FROM generate_series(0, 25) n
         UNION ALL SELECT 'S' || n, %(panel)s, NULL, NULL FROM generate_series(0, 4) n""",
-    "ibd_run": """VALUES (%(ibd)s, 'hap-ibd', NULL, 'people', true, 'callset', NULL, 3500)""",
+    "ibd_run": """VALUES (%(ibd)s, 'hap-ibd', NULL, 'people', true, 'callset', '1', NULL, 3500)""",
     "hbd_segment": f"""SELECT s, %(ibd)s, 0, n, chrom, start, start + 1000000 + mod(n * 7919, 4000000), 1 + mod(n, 40) / 10.0, NULL, NULL
         FROM generate_series(1, {SAMPLES}) s, generate_series(1, 25) n, LATERAL (SELECT 1 + mod(s * 31 + n, {LAST_AUTOSOME}) AS chrom,
         1000000 + mod(s * 7907 + n * 104729, 30000000) AS start) p""",

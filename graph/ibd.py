@@ -10,8 +10,8 @@ import strawberry
 
 from store.ibd import HBD, IN_SEGMENT, RUN, SEGMENT, SHARED, SHARED_BY_BOTH
 from store.ledger import LOAD
-from store.read import Filter as Condition
 from store.read import EVERYTHING, both, where
+from store.read import Filter as Condition
 from store.region import Region
 from store.sample import CALLSET, SAMPLE
 from store.statements import statement
@@ -141,7 +141,9 @@ class IBDSegment(Segment):
     ) -> EdgeConnection[Variant, SharedVariantEdge]:  # fmt: skip
         """Variants inside that both carry: on the joined haplotypes where these are known in the callset, else both people."""
         await check_callsets(ctx, view, callset)
-        bounds = await place(ctx, view, region, None, 0, SHARED, EVERYTHING)  # it looks at what the two carry, so that any filter may narrow it
+        bounds = await place(
+            ctx, view, region, None, 0, SHARED, EVERYTHING
+        )  # it looks at what the two carry, so that any filter may narrow it
         return Ask(both(conditions(filter), where(sharing=list(SHARED_BY_BOTH))), {"callsets": callset, **bounds})
 
 

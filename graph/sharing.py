@@ -48,7 +48,7 @@ class SharedVariantEdge(Edge[Variant]):
 
     @link(CALLSET, by="pk", on="callset_id")
     def callset(ctx: Context) -> Callset:
-        """The callset of the calls: that of the run where it has both people, else the latest that has."""
+        """The callset of the calls: that of the run where it has both people and the variant, else the latest that has."""
         return Ask()
 
 

@@ -282,7 +282,7 @@ def ibd(
         typer.Option(
             "--callset",
             metavar="NAME[@VERSION]",
-            help="The callset in which they were found; haplotypes 1 and 2 are its.",
+            help="The callset in which they were found, in its visible version or the one named; haplotypes 1 and 2 are its.",
             show_default=False,
         ),
     ] = None,
@@ -292,7 +292,10 @@ def ibd(
     create_samples: Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")] = False,
     surveyed_cm: Annotated[
         float | None,
-        typer.Option("--surveyed-cm", help="How much of the autosomes was searched, in cM; else the length of the genetic map."),
+        typer.Option(
+            "--surveyed-cm",
+            help="How much of the autosomes was searched, in cM; else the length of the genetic map on those that have segments.",
+        ),
     ] = None,
     dataset: DatasetOption = None,
     version: VersionOption = None,

@@ -155,7 +155,10 @@ OVER = replace(
     name="ibd_segment_over",
     columns={
         **SEGMENT.columns,
-        **{"sample1_id": "t.sample_id", "sample2_id": "t.other_id", "haplotype1": "t.haplotype", "haplotype2": "t.other_haplotype"},
+        "sample1_id": "t.sample_id",
+        "sample2_id": "t.other_id",
+        "haplotype1": "t.haplotype",
+        "haplotype2": "t.other_haplotype",
     },
     # By length classes, so that an index finds all that cover a position, and little else; each segment once.
     source="""generate_series(0, 28) c CROSS JOIN LATERAL (SELECT s.* FROM ibd_segment s WHERE s.chrom = k.chrom AND s.length_class = c
@@ -207,7 +210,11 @@ RELATIVE = replace(
         "segment_count": "r.segment_count",
         "longest_cm": "r.longest_cm",
     },
-    by={"sample": By(anchor=f"(SELECT s.sample_id AS key, {run_of('s.cohort')} AS run FROM sample s WHERE s.sample_id = ANY(:keys) OFFSET 0) k")},
+    by={
+        "sample": By(
+            anchor=f"(SELECT s.sample_id AS key, {run_of('s.cohort')} AS run FROM sample s WHERE s.sample_id = ANY(:keys) OFFSET 0) k"
+        )
+    },
     orders={"shared": Order(("r.total_cm", "r.sample_id"), descending=True)},
     where={"min_total": "r.total_cm >= :value", "population": SAMPLE.where["population"]},
 )

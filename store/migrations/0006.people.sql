@@ -113,7 +113,7 @@ CREATE TABLE ancestry (
     place      vector NOT NULL GENERATED ALWAYS AS (components::vector) STORED,
     PRIMARY KEY (sample_id, load_id)
 );
-CREATE INDEX ancestry_load ON ancestry (load_id);
+CREATE INDEX ancestry_load ON ancestry (load_id) INCLUDE (sample_id);
 COMMENT ON TABLE ancestry IS 'Where a sample lies in ancestry space.';
 COMMENT ON COLUMN ancestry.sample_id IS 'The sample.';
 COMMENT ON COLUMN ancestry.load_id IS 'The load.';

@@ -30,7 +30,7 @@ SELECT m.n, m.total_cm, CASE WHEN s.typed THEN m.ibd2_cm END AS ibd2_cm, m.x_cm,
 FROM (SELECT n, round((sum(cm) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS total_cm,
     round((sum(cm2) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS ibd2_cm, round((sum(cm) FILTER (WHERE chrom > $5))::numeric, 6)::float8 AS x_cm
     FROM measured GROUP BY n) m JOIN (SELECT n, count(*)::int AS segment_count, max(length_cm) AS longest_cm,
-    bool_and(ibd_type IS NOT NULL OR haplotype IS NOT NULL) AS typed FROM segment GROUP BY n) s USING (n);
+    bool_and(ibd_type IS NOT NULL OR haplotype IS NOT NULL AND other_haplotype IS NOT NULL) AS typed FROM segment GROUP BY n) s USING (n);
 
 -- name: searched
 -- Whom runs searched, of these: whom they name, and who is in the callset in which they found their segments. $1 runs, $2 samples, $3 loads.

@@ -98,3 +98,6 @@ def _pages(answer: Any) -> Iterator[JSON]:
             yield answer["page"]
         for value in answer.values():
             yield from _pages(value)
+    elif isinstance(answer, list):
+        for value in answer:
+            yield from _pages(value)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from loaders.annotation_job import genes_job, scores_job
+from loaders.frequency_job import frequencies_job
 from loaders.ibd_job import ibd_job
 from loaders.people_job import ancestry_job
 from loaders.run import Outcome, ingest
@@ -53,6 +54,11 @@ def load_scores(url: str, *paths: Path, **options: Any) -> int:
 def load_ibd(url: str, *paths: Path, **options: Any) -> int:
     """Loads the files of a run of segments, as `vkg load ibd` does. Returns its load_id."""
     return _load(url, ibd_job, paths, options)
+
+
+def load_frequencies(url: str, *paths: Path, **options: Any) -> int:
+    """Loads frequencies of populations, as `vkg load frequencies` does. Returns its load_id."""
+    return _load(url, frequencies_job, paths, options)
 
 
 def load_ancestry(url: str, path: Path, **options: Any) -> int:

@@ -25,7 +25,7 @@ from tests.store.shapes import OTHER_WAYS, columns_of, condition_of, is_individu
 
 EVERY_LINK = [*links, *(e.identity for e in entities.values() if "pk" in e.identity.read.by)]
 OF_PERSONS = [
-    "samples_by_name", "search_samples", "callsets_with", "samples_of_callset", "pair_sharing", "segments_over", "people_of_callset",
+    "samples_by_name", "search_samples", "callsets_with", "samples_of_callset", "pair_sharing", "searched", "people_of_callset",
 ]  # fmt: skip
 
 
@@ -208,7 +208,7 @@ async def test_whole_statements_see_no_more(pools: Pools, store: Store) -> None:
         "samples_of_callset": (wide,),
         "callsets_with": ([store.people["wide", "R1"]], every),
         "pair_sharing": ([one], [other], [run], 0.0, 22),
-        "segments_over": (store.variants, [run], 0.0),
+        "searched": ([run], [one, other], every),
         "people_of_callset": (wide, None, every),
     }
     assert set(asked) == set(OF_PERSONS)

@@ -188,3 +188,26 @@ def test_without_a_run_nobody_knows_who_is_related(own_demo: str, serve: Serve) 
         release.unload(conn, release.find_load(conn, "hapibd").load_id)
     error = serve(own_demo).error(MATCHED, {"id": "HG00096", "above": 1})
     assert error["code"] == "UNKNOWN_SOURCE"
+
+
+def test_of_whom_no_run_speaks_nobody_is_known_to_be_unrelated_and_the_latest_analysis_that_places_them_counts(
+    own_demo: str, serve: Serve, tmp_path: Path
+) -> None:
+    def place(name: str, cohort: str, *people: str) -> None:
+        (tmp_path / f"{name}.eigenvec").write_text("".join(f"0 {person} {n}.5\n" for n, person in enumerate(people)))
+        load_ancestry(own_demo, tmp_path / f"{name}.eigenvec", unscaled=True, dataset=name, version="1", cohort=cohort, create_samples=True)
+
+    place("hospital", "hospital", "P1", "P2", "P3")
+    place("first", "1000G", "HG00096", "HG00097", "HG00099")
+    place("second", "1000G", "HG00097", "HG00099", "HG00100")
+    api = serve(own_demo)
+
+    def near(person: str, above: float | None = None) -> tuple[set[str], list[str]]:
+        edges = api.data(MATCHED, {"id": person, "above": above})["sample"]["page"]["edges"]
+        return {edge["load"]["dataset"] for edge in edges}, [edge["node"]["name"] for edge in edges]
+
+    assert near("P1") == ({"hospital"}, ["P2", "P3"])
+    assert near("P1", 1) == (set(), []), "a run is visible, but of another cohort"
+    assert near("HG00096") == ({"first"}, ["HG00097", "HG00099"]), "the second does not place this one"
+    assert near("HG00097") == ({"second"}, ["HG00099", "HG00100"])
+    assert near("HG00096", 1_000) == near("HG00096")

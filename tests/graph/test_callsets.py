@@ -14,7 +14,7 @@ import pytest
 from store import release
 from tests.graph.api import Api
 from tests.graph.conftest import FASTA, Serve
-from tests.graph.loading import load_vcf, write_vcf
+from tests.graph.loading import load_frequencies, load_vcf, write_vcf
 
 
 @pytest.fixture
@@ -218,3 +218,30 @@ def test_a_new_version_of_a_callset_takes_the_place_of_the_old_one(
     assert of(api, "A") == [(names[0], "1/1", "first")]
     assert of(api, "C") == [(names[2], "0/1", "first")]
     assert carriers(api, names[1]) == []
+
+
+def test_all_of_a_dataset_is_its_overall_frequency_whatever_the_namespace(own_demo: str, serve: Serve, tmp_path: Path) -> None:
+    """Where no dataset is named, ALL is of those without a namespace."""
+    header = "".join(f'##INFO=<ID={key},Number=A,Type=Float,Description="">\n' for key in ("AF", "AF_afr"))
+    row = "\t".join(["20", "1897442", ".", "C", "T", ".", "PASS", "AF=0.125;AF_afr=0.5"])
+    (tmp_path / "g.vcf").write_text(f"##fileformat=VCFv4.2\n{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{row}\n")
+    load_frequencies(own_demo, tmp_path / "g.vcf", dataset="gnomad", version="4.1", assembly="GRCh37")
+    api = serve(own_demo)
+    query = """query ($population: String!, $callset: String) { variant(id: "rs4813331") { frequency(population: $population, callset: $callset) {
+        population frequency } } }"""
+
+    def frequency(population: str, callset: str | None) -> tuple[str, float] | None:
+        found = api.data(query, {"population": population, "callset": callset})["variant"]["frequency"]
+        return found and (found["population"], found["frequency"])
+
+    assert frequency("ALL", "gnomad") == frequency("gnomad:ALL", "gnomad") == frequency("gnomad:ALL", None) == ("gnomad:ALL", 0.125)
+    assert frequency("gnomad:afr", "gnomad") == ("gnomad:afr", 0.5)
+    assert frequency("ALL", None) == frequency("ALL", "kg300") == ("ALL", 235 / 600)
+    names = """query ($filter: VariantFilter) { variants(region: "20:1890000-1900000", filter: $filter, first: 1000) { nodes { name } } }"""
+    for population, dataset, low, high, count in (
+        ("ALL", "gnomad", 0.12, 0.13, 1), ("gnomad:ALL", "gnomad", 0.12, 0.13, 1), ("ALL", "gnomad", 0.2, 1, 0), ("ALL", "kg300", 0.39, 0.392, None),
+    ):  # fmt: skip
+        asked = {"frequency": [{"population": population, "dataset": dataset, "min": low, "max": high}]}
+        found = [row["name"] for row in api.data(names, {"filter": asked})["variants"]["nodes"]]
+        assert ("20-1897442-C-T" in found) == (count != 0)
+        assert count is None or len(found) == count

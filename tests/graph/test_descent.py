@@ -15,8 +15,9 @@ import networkx as nx
 import psycopg
 import pytest
 
+from graph import descent
 from store import release
-from tests.graph.api import Api
+from tests.graph.api import OF_PAGE, PAGE, WINDOW, Api
 from tests.graph.conftest import DEMO, HAPIBD, Clone, Serve
 from tests.graph.loading import load_ibd, load_vcf
 from tests.graph.segments import Run, Segment, World, draws
@@ -37,9 +38,10 @@ SOURCES = [
     "ilash",
 ]
 SEGMENT = "line run { name } sample1 { name } sample2 { name } haplotype1 haplotype2"
-BY_DESCENT = f"""query ($id: String!, $source: String, $min: Float! = 0, $size: Int! = 1) {{ variant(id: $id) {{ carriersByDescent(source: $source, minLengthCm: $min) {{
+BY_DESCENT = f"""query ($id: String!, $source: String, $min: Float! = 0, $size: Int! = 1, $first: Int! = 300, $most: Int! = 120) {{ variant(id: $id) {{ carriersByDescent(source: $source, minLengthCm: $min) {{
     basis carrierCount haplotypeCount groupCount joins unequalJoins run {{ name }} callset {{ name }}
-    groups(first: 1000, minSize: $size) {{ size sampleCount segmentCount members {{ haplotype sample {{ name }} }} segments(first: 10) {{ {SEGMENT} }} }} }} }} }}"""
+    groups(first: $first, minSize: $size) {{ totalCount nodes {{ size sampleCount segmentCount segments(first: 10) {{ lengthCm {SEGMENT} }}
+        members(first: $most) {{ nodes {{ haplotype sample {{ name }} }} }} }} }} }} }} }}"""
 WEIGHTED = """query ($id: String!, $source: String, $min: Float! = 0, $population: String) { variant(id: $id) {
     ibdWeightedFrequency(source: $source, minLengthCm: $min, population: $population) { frequency carrierLineages lineages alleleCount alleleNumber
     rawFrequency joins unequalJoins population minLengthCm run { name } callset { name } } } }"""
@@ -84,14 +86,14 @@ def by_descent(world: World, run: Run, place: int, least: float) -> dict[str, An
 def weighted(world: World, run: Run, place: int, least: float, population: str | None) -> dict[str, Any] | None:
     if not run.phased:
         return None
-    carry = alleles(world, place, population)
+    carry, everybody = alleles(world, place, population), alleles(world, place)
     graph = nx.Graph()
-    graph.add_nodes_from(carry)
+    graph.add_nodes_from(everybody)
     over = [ends(s) for s in run.segments if s.over(world.pos[place]) and s.cm >= least]
-    inside = [(a, b) for a, b in over if a in carry and b in carry]
-    equal = [(a, b) for a, b in inside if carry[a] == carry[b]]
-    graph.add_edges_from(equal)
-    lineages = [carry[next(iter(members))] for members in nx.connected_components(graph)]
+    graph.add_edges_from((a, b) for a, b in over if everybody[a] == everybody[b])
+    lineages = [everybody[next(iter(members))] for members in nx.connected_components(graph) if members & carry.keys()]
+    inside = [(a, b) for a, b in over if a in carry or b in carry]
+    equal = [(a, b) for a, b in inside if everybody[a] == everybody[b]]
     return {
         "frequency": sum(lineages) / len(lineages), "carrierLineages": sum(lineages), "lineages": len(lineages), "alleleCount": sum(carry.values()),
         "alleleNumber": len(carry), "rawFrequency": sum(carry.values()) / len(carry), "joins": len(equal), "unequalJoins": len(inside) - len(equal),
@@ -111,14 +113,17 @@ def a_place(rng: random.Random, world: World, run: Run) -> int:
 
 def grouped(found: dict[str, Any]) -> dict[str, Any]:
     """An answer with its groups as sets, after what can be told from it alone."""
-    groups = found["groups"]
+    groups = found["groups"]["nodes"]
+    assert found["groups"]["totalCount"] == len(groups)
     sizes = [group["size"] for group in groups]
     assert sizes == sorted(sizes, reverse=True)
     sets = []
     for group in groups:
-        members = [(member["sample"]["name"], member["haplotype"]) for member in group["members"]]
+        members = [(member["sample"]["name"], member["haplotype"]) for member in group["members"]["nodes"]]
         assert group["size"] == len(members) == len({*members})
         assert group["sampleCount"] == len({name for name, _ in members})
+        lengths = [s["lengthCm"] for s in group["segments"]]
+        assert lengths == sorted(lengths, reverse=True), "the longest first"
         for s in group["segments"]:
             assert {
                 (s["sample1"]["name"], s["haplotype1"] if members[0][1] else None),
@@ -136,8 +141,10 @@ def test_carriers_by_descent_are_components_of_sharing(shared: Api, world: World
         run = world.run_of(source)
         place = a_place(rng, world, run)
         expected = by_descent(world, run, place, least)
-        variables = {"id": world.names[place], "source": source, "min": least, "size": rng.choice([1, 2, 2, 2])}
-        return variables, expected["carrierCount"] and expected
+        largest = max((len(members) for members, _ in expected["groups"]), default=0)
+        pages = {"first": 300, "most": 120} if largest <= 120 else {"first": 150, "most": 300}
+        size = rng.choice([1, 2, 2, 2]) if len(expected["groups"]) <= pages["first"] else 2
+        return {"id": world.names[place], "source": source, "min": least, "size": size} | pages, expected["carrierCount"] and expected
 
     for variables, expected in draws(21, 210, draw):
         found = grouped(shared.data(BY_DESCENT, variables)["variant"]["carriersByDescent"])
@@ -228,9 +235,9 @@ def people_only(api: Api, world: World, run: Run, callset: str, places: list[int
     for place in places:
         variables = {"id": world.names[place], "source": run.dataset}
         assert api.data(WEIGHTED, variables)["variant"]["ibdWeightedFrequency"] is None
-        found = grouped(api.data(BY_DESCENT, variables)["variant"]["carriersByDescent"])
+        found = grouped(api.data(BY_DESCENT, variables | {"size": 2, "first": 150, "most": 300})["variant"]["carriersByDescent"])
         expected = by_descent(world, expected_of, place, 0)
-        assert {members for members, *_ in found.pop("groups")} == {members for members, _ in expected.pop("groups")}
+        assert {members for members, *_ in found.pop("groups")} == {members for members, _ in expected.pop("groups") if len(members) > 1}
         assert found == expected | {"callset": {"name": callset}}
 
 
@@ -263,7 +270,7 @@ def bare_url(clone: Clone, demo_template: str, tmp_path_factory: pytest.TempPath
     with clone(demo_template) as url:
         load_vcf(url, folder / "some.vcf", dataset="some", version="1", cohort="1000G", assembly="GRCh37")
         load_ibd(url, *HAPIBD, source="hap-ibd", dataset="nobody_said", version="1", cohort="1000G")
-        load_ibd(url, *HAPIBD, source="hap-ibd", dataset="absent", version="1", cohort="1000G", callset="never")
+        load_ibd(url, *HAPIBD, source="hap-ibd", dataset="absent", version="1", cohort="1000G", callset="never@1")
         load_ibd(url, *HAPIBD, source="hap-ibd", dataset="other_version", version="1", cohort="1000G", callset="kg300@phase1")
         load_ibd(url, *HAPIBD, source="hap-ibd", dataset="this_version", version="1", cohort="1000G", callset="kg300@phase3")
         load_ibd(
@@ -325,3 +332,61 @@ def test_when_its_callset_is_not_visible_a_run_speaks_of_people_of_another_and_w
             {"one": s.one, "two": s.two},
         )
         assert found == {"variantsInIbd": {"totalCount": 0}, "ibdShared": {"segmentCount": 1}}
+
+
+# ---- pages, and limits
+
+
+PAGES = f"""query ($id: String!, {WINDOW}) {{ variant(id: $id) {{ carriersByDescent(source: "hapibd") {{
+    page: groups({PAGE}) {{ {OF_PAGE} edges {{ cursor node {{ size members(first: 20) {{ nodes {{ haplotype sample {{ name }} }} }} }} }} }} }} }} }}"""
+MEMBERS = f"""query ($id: String!, {WINDOW}) {{ variant(id: $id) {{ carriersByDescent(source: "hapibd") {{
+    groups(first: 1) {{ nodes {{ page: members({PAGE}) {{ {OF_PAGE} edges {{ cursor node {{ haplotype sample {{ name }} }} }} }} }} }} }} }} }}"""
+
+
+@pytest.mark.parametrize(("size", "backward"), [(1000, False), (37, False), (37, True), (1000, True)])
+def test_pages_of_groups_lose_and_repeat_nothing(demo: Api, size: int, backward: bool) -> None:
+    variables = {"id": "rs4813331"}
+    every = demo.walk(PAGES, variables, 1000)
+    assert demo.walk(PAGES, variables, size, backward=backward) == every
+    assert len(every) == 199
+    members = [(m["sample"]["name"], m["haplotype"]) for edge in every for m in edge["node"]["members"]["nodes"]]
+    assert len({*members}) == len(members) == 235
+
+
+@pytest.mark.parametrize(("size", "backward"), [(1, False), (2, True), (5, False)])
+def test_pages_of_members_lose_and_repeat_nothing(demo: Api, size: int, backward: bool) -> None:
+    edges = demo.walk(MEMBERS, {"id": "rs4813331"}, size, backward=backward)
+    assert [edge["node"]["sample"]["name"] for edge in edges] == ["HG00097", "HG00106", "HG00136", "HG00245", "HG01669"]
+
+
+def test_a_cursor_of_groups_holds_for_its_release(own_demo: str, serve: Serve) -> None:
+    variables = {"id": "rs4813331", "first": 3}
+    page = serve(own_demo).data(PAGES, variables)["variant"]["carriersByDescent"]["page"]
+    cursor = page["pageInfo"]["endCursor"]
+    load_ibd(own_demo, HAPIBD[1], source="hap-ibd", dataset="other", version="1", callset="kg300")
+    api = serve(own_demo)
+    assert api.error(PAGES, variables | {"after": cursor})["code"] == "BAD_CURSOR"
+    assert api.error(MEMBERS, variables | {"after": cursor})["code"] == "BAD_CURSOR", "of another list"
+    assert api.error(PAGES, variables | {"after": "x"})["code"] == "BAD_CURSOR"
+    fresh = api.data(PAGES, variables)["variant"]["carriersByDescent"]["page"]
+    assert [edge["node"] for edge in fresh["edges"]] == [edge["node"] for edge in page["edges"]]
+
+
+def test_too_many_segments_over_one_variant_are_refused(demo: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """159 lie over this one."""
+    monkeypatch.setattr(descent, "MOST_SEGMENTS", 158)
+    for query in (WEIGHTED, BY_DESCENT):
+        error = demo.error(query, {"id": "rs4813331"})
+        assert (error["code"], error["hint"]) == ("TOO_MANY_SEGMENTS", "Count only longer ones: minLengthCm.")
+        assert demo.data(query, {"id": "rs4813331", "min": 1.2})
+    monkeypatch.setattr(descent, "MOST_SEGMENTS", 159)
+    assert demo.data(WEIGHTED, {"id": "rs4813331"})["variant"]["ibdWeightedFrequency"]["joins"] == 159
+
+
+def test_joining_all_haplotypes_at_a_variant_costs_two_hundred_objects(demo: Api) -> None:
+    query = '{ variants(region: "20:2000000-2010000", first: 10) { nodes { name %s } } }'
+    without = demo.cost(query % "")["objects"]
+    one, other = "ibdWeightedFrequency { frequency }", "carriersByDescent { basis }"
+    assert demo.cost(query % one)["objects"] == without + 10 * 201
+    assert demo.cost(query % f"{one} {other}")["objects"] == without + 20 * 201
+    assert demo.error(query.replace("10)", "1000)") % one)["code"] == "TOO_MANY_COST"

@@ -349,17 +349,22 @@ def test_a_segment_is_one_from_either_side_and_what_is_no_segment_is_null(shared
 
 def test_variants_inside_a_segment_are_those_of_the_files(shared: Api, world: World, ids: dict[tuple[str, int], str]) -> None:
     """All, and those that both joined haplotypes carry, or both people where haplotypes are not known."""
-    query = """query ($id: ID!, $filter: VariantFilter) { node(id: $id) {
-        ... on IBDSegment { variants(filter: $filter, last: 40) { totalCount nodes { name } }
-            sharedVariants(filter: $filter, first: 40) { totalCount edges { sharing gt1 gt2 callset { name } node { name } } } }
-        ... on HBDSegment { variants(filter: $filter, last: 40) { totalCount nodes { name } } } } }"""
+    query = """query ($id: ID!, $filter: VariantFilter, $region: String) { node(id: $id) {
+        ... on IBDSegment { variants(region: $region, filter: $filter, last: 40) { totalCount nodes { name } }
+            sharedVariants(region: $region, filter: $filter, callset: ["kg300"], first: 40) { totalCount edges { sharing gt1 gt2 callset { name } node { name } } } }
+        ... on HBDSegment { variants(region: $region, filter: $filter, last: 40) { totalCount nodes { name } } } } }"""
     rng, shares = random.Random(9), 0
     for n in range(240):
         run = rng.choice(world.runs)
         kind, s = ("IBD", rng.choice(run.segments)) if n < 210 or not run.homozygous else ("HBD", rng.choice(run.homozygous))
         filter = rng.choice([None, {"not": {"type": ["SNV"]}}])
-        inside = [place for place in world.inside([s]) if not filter or len(world.names[place].split("-", 2)[2]) != 3]
-        found = shared.data(query, {"id": ids[s.run, s.line + (10_000 if kind == "HBD" else 0)], "filter": filter})["node"]
+        span = rng.choice([(1, 5_000_000), (s.start - 5, s.start + 90_000), (s.end - 90_000, s.end)])
+        region = "20:{}-{}".format(*span) if filter or rng.random() < 0.3 else None
+        inside = [
+            place for place in world.inside([s], *(span if region else ())) if not filter or len(world.names[place].split("-", 2)[2]) != 3
+        ]
+        asked = {"id": ids[s.run, s.line + (10_000 if kind == "HBD" else 0)], "filter": filter, "region": region}
+        found = shared.data(query, asked)["node"]
         names = [world.names[place] for place in inside]
         assert found["variants"] == {"totalCount": min(len(names), 10_000), "nodes": [{"name": name} for name in names[-40:]]}
         if kind == "HBD":
@@ -377,6 +382,22 @@ def test_variants_inside_a_segment_are_those_of_the_files(shared: Api, world: Wo
         assert all(edge["callset"] == {"name": "kg300"} for edge in edges)
         shares += bool(expected)
     assert shares > 200
+
+
+def test_a_filter_that_reads_all_variants_of_a_segment_needs_a_region(shared: Api, ids: dict[tuple[str, int], str]) -> None:
+    """At most 5 Mb of it; what two carry may be filtered anyhow."""
+    query = """query ($id: ID!, $region: String, $filter: VariantFilter) { node(id: $id) { ... on IBDSegment { variants(region: $region, filter: $filter) {
+        totalCount } } ... on HBDSegment { variants(region: $region, filter: $filter) { totalCount } } } }"""
+    every = {"filter": {"frequency": [{"max": 0.01}]}}
+    for kind in ("IBD", "HBD"):
+        known = next(key for key in ids.values() if key.startswith(kind))
+        assert shared.error(query, {"id": known} | every)["code"] == "REGION_NEEDED"
+        assert shared.error(query, {"id": known, "region": "20:1-5000001"} | every)["code"] == "REGION_NEEDED"
+        found = shared.data(query, {"id": known, "region": "20:1-5000000"} | every)["node"]["variants"]["totalCount"]
+        assert 0 < found < shared.data(query, {"id": known})["node"]["variants"]["totalCount"]
+        assert shared.data(query, {"id": known, "filter": {"rsid": ["rs4813331"]}})["node"]["variants"]["totalCount"] in (0, 1)
+    shared_only = "query ($id: ID!, $filter: VariantFilter) { node(id: $id) { ... on IBDSegment { sharedVariants(filter: $filter) { totalCount } } } }"
+    assert shared.data(shared_only, {"id": next(iter(ids.values()))} | every)
 
 
 # ---- the haplotypes that segments join
@@ -498,8 +519,8 @@ def test_variants_at_the_ends_of_a_segment_are_inside(edges: Api) -> None:
         ('variant(id: "rs4813331") { ibdSharing(minLengthCm: -0.1) { totalCount } }', "BAD_LENGTH"),
         ('variant(id: "rs4813331") { carriersByDescent(source: "") { joins } }', "UNKNOWN_SOURCE"),
         ('variant(id: "rs4813331") { carriersByDescent(minLengthCm: -1) { joins } }', "BAD_LENGTH"),
-        ('variant(id: "rs4813331") { carriersByDescent { groups(first: 1001) { size } } }', "PAGE_TOO_LARGE"),
-        ('variant(id: "rs4813331") { carriersByDescent { groups { segments(first: 0) { line } } } }', "BAD_PAGE"),
+        ('variant(id: "rs4813331") { carriersByDescent { groups(first: 1001) { totalCount } } }', "PAGE_TOO_LARGE"),
+        ('variant(id: "rs4813331") { carriersByDescent { groups { nodes { segments(first: 0) { line } } } } }', "BAD_PAGE"),
         ('variant(id: "rs4813331") { ibdWeightedFrequency(source: "IBIS") { joins } }', "UNKNOWN_SOURCE"),
         ('variant(id: "rs4813331") { ibdWeightedFrequency(population: "FINN") { joins } }', "UNKNOWN_POPULATION"),
         ('variant(id: "rs4813331") { ibdWeightedFrequency(minLengthCm: -1) { joins } }', "BAD_LENGTH"),

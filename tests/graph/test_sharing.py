@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loaders.errors import LoaderError
 from store.assembly import GRCH37
 from tests.graph.api import OF_PAGE, PAGE, WINDOW, Api
-from tests.graph.conftest import Clone, Serve, settings
-from tests.graph.loading import HEADER, load_ibd, load_vcf, write_vcf
+from tests.graph.conftest import DEMO, HAPIBD, Clone, Serve, settings
+from tests.graph.loading import HEADER, load_ancestry, load_ibd, load_vcf, write_vcf
 from tests.graph.segments import Run, Segment, World, double_cm, draws, total_cm
 
 pytestmark = pytest.mark.requires_real
@@ -47,8 +49,10 @@ def shared_of(world: World, run: Run, one: str, two: str, least: float) -> dict[
     """The answer of ibdShared, but for the segments."""
     segments = [s for s in run.of_pair[frozenset((one, two))] if s.cm >= least]
     total, double = total_cm(segments), double_cm(segments, one)
+    told = all(s.hap1 for s in segments)
     return {
-        "totalCm": pytest.approx(total, abs=2e-6), "ibd1Cm": pytest.approx(total - double, abs=2e-6), "ibd2Cm": pytest.approx(double, abs=2e-6), "xCm": 0,
+        "totalCm": pytest.approx(total, abs=2e-6), "ibd1Cm": pytest.approx(total - double, abs=2e-6) if told else None,
+        "ibd2Cm": pytest.approx(double, abs=2e-6) if told else None, "xCm": 0,
         "segmentCount": len(segments), "longestCm": max((s.cm for s in segments), default=None), "minLengthCm": least,
         "noRelationship": "INSUFFICIENT_COVERAGE", "relationship": None, "run": {"name": run.dataset},
     }  # fmt: skip
@@ -73,20 +77,22 @@ def test_what_two_people_share_is_that_of_the_files_whoever_is_named_first(share
         segments = [s for s in run.of_pair[frozenset((one, two))] if s.cm >= least]
         return {"one": one, "two": two, "source": source, "min": least}, segments and (run, segments)
 
-    doubled = multiple = 0
+    doubled = multiple = unknown = 0
     for variables, (run, segments) in draws(11, 220, draw):
         found = shared.data(IBD_SHARED, variables)["ibdShared"]
         turned = shared.data(IBD_SHARED, variables | {"one": variables["two"], "two": variables["one"]})["ibdShared"]
         assert found == turned
         listed = found.pop("segments")
         assert found == shared_of(world, run, variables["one"], variables["two"], variables["min"]), variables
-        assert found["ibd1Cm"] >= 0
+        assert found["ibd1Cm"] is None or found["ibd1Cm"] >= 0
         keys = [s.key for s in sorted(segments, key=world.order, reverse=True)]
         assert [(s["run"]["name"], s["line"]) for s in listed["nodes"]] == keys
         assert listed["totalCount"] == len(keys)
-        doubled += found["ibd2Cm"] > 0
+        doubled += (found["ibd2Cm"] or 0) > 0
+        unknown += found["ibd2Cm"] is None
         multiple += len(segments) > 1
     assert multiple > 50
+    assert unknown > 20
     print(f"{len(overlapping)} pairs have overlapping segments; drawn with several segments {multiple}, sharing both haplotypes {doubled}")
 
 
@@ -474,3 +480,157 @@ def test_calls_of_every_kind_tell_what_the_joined_haplotypes_carry(own_store: st
         assert (frequency and tuple(frequency[k] for k in ("alleleCount", "lineages", "carrierLineages"))) == counts, CALLS[n]
         assert edge["node"]["carriersByDescent"]["basis"] == ("HAPLOTYPES" if counts else "PEOPLE")
         assert edge["node"]["carriersByDescent"]["haplotypeCount"] == (counts and counts[0])
+
+
+# ---- what later loads change, and what they do not
+
+
+EVERYTHING = """query ($id: String!, $one: String!, $two: String!) {
+    variant(id: $id) { carriersByDescent { basis groupCount joins run { name } callset { name } } ibdWeightedFrequency { lineages carrierLineages run { name } } }
+    ibdShared(sample1: $one, sample2: $two) { totalCm run { name } }
+    variantsInIbd(sample1: $one, sample2: $two, first: 1000) { totalCount edges { sharing gt1 gt2 callset { name } node { name } } }
+    sample(id: $one) { relatives { totalCount edges { totalCm run { name } node { name } } } ancestryMatched(excludeRelatedAboveCm: 1) { nodes { name } } } }"""
+
+
+def test_a_later_run_of_homozygosity_alone_does_not_speak_of_pairs(own_demo: str, serve: Serve, tmp_path: Path, world: World) -> None:
+    two = sorted(max(world.run_of("hapibd").of_pair, key=lambda pair: (len(world.run_of("hapibd").of_pair[pair]), sorted(pair))))
+    variables = {"id": "rs4813331", "one": two[0], "two": two[1]}
+    (tmp_path / "few.eigenvec").write_text("".join(f"0 {name} {n}.5\n" for n, name in enumerate([*world.samples[:20], two[0]])))
+    load_ancestry(own_demo, tmp_path / "few.eigenvec", unscaled=True, dataset="few", version="1", cohort="1000G")
+    before = serve(own_demo).data(EVERYTHING, variables)
+    assert before["ibdShared"]["run"] == {"name": "hapibd"}
+    assert before["variant"]["ibdWeightedFrequency"]["lineages"] == 499
+    assert min(len(before["sample"]["relatives"]["edges"]), len(before["sample"]["ancestryMatched"]["nodes"])) > 0
+    load_ibd(own_demo, HAPIBD[1], source="hap-ibd", dataset="alone", version="1", callset="kg300")
+    api = serve(own_demo)
+    assert [run["name"] for run in api.data("{ ibdRuns { name } }")["ibdRuns"]] == ["hapibd", "alone"]
+    assert api.data(EVERYTHING, variables) == before
+    named = 'sample1: "HG00376", sample2: "HG00381", source: "alone"'
+    assert api.data(f"{{ ibdShared({named}) {{ totalCm }} variantsInIbd({named}) {{ totalCount }} }}") == {
+        "ibdShared": None, "variantsInIbd": {"totalCount": 0},
+    }  # fmt: skip
+
+
+def rewritten(to: Path, keep: Callable[[int, int], bool], call: Callable[[str], str] = str) -> Path:
+    """Writes those records of the demo VCF that `keep` (number, position) says, with other calls."""
+    with gzip.open(DEMO / "kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz", "rt") as lines, to.open("w") as out:
+        for n, line in enumerate(lines):
+            cells = line.rstrip("\n").split("\t")
+            if line[0] == "#":
+                out.write(line)
+            elif keep(n, int(cells[1])):
+                out.write("\t".join([*cells[:9], *map(call, cells[9:])]) + "\n")
+    return to
+
+
+def test_another_version_of_the_callset_is_not_the_one_in_which_the_run_found_its_segments(
+    own_demo: str, serve: Serve, tmp_path: Path
+) -> None:
+    """It is phased the other way round here: its haplotypes are not those of the segments."""
+    swapped = rewritten(tmp_path / "again.vcf", lambda n, pos: 1_890_000 < pos < 1_910_000, lambda call: call[::-1])
+    query = """{ ibdRuns { callset { version } }
+        variant(id: "rs4813331") { ibdWeightedFrequency { lineages } carriersByDescent { basis haplotypeCount callset { name version } } }
+        variantsInIbd(sample1: "HG00376", sample2: "HG00381", region: "20:1890001-1909999") { totalCount edges { sharing callset { version } } } }"""
+    before = serve(own_demo).data(query)
+    assert before["ibdRuns"] == [{"callset": {"version": "phase3"}}]
+    assert before["variant"]["carriersByDescent"]["basis"] == "HAPLOTYPES"
+    load_vcf(own_demo, swapped, dataset="kg300", version="rephased", cohort="1000G", assembly="GRCh37")
+    after = serve(own_demo).data(query)
+    assert after["ibdRuns"] == [{"callset": None}]
+    assert after["variant"] == {
+        "ibdWeightedFrequency": None,
+        "carriersByDescent": {"basis": "PEOPLE", "haplotypeCount": None, "callset": {"name": "kg300", "version": "rephased"}},
+    }
+    assert after["variantsInIbd"]["totalCount"] == before["variantsInIbd"]["totalCount"] > 0
+    assert {edge["sharing"] for edge in after["variantsInIbd"]["edges"]} <= {"BOTH_CARRY", "ONE_CARRIES"}
+    assert {edge["callset"]["version"] for edge in after["variantsInIbd"]["edges"]} == {"rephased"}
+
+
+def test_a_run_of_one_cohort_has_no_callset_of_another(own_demo: str, serve: Serve, tmp_path: Path) -> None:
+    """Not when it names one that comes later, and then turns out to be of other people."""
+    other = write_vcf(tmp_path / "other.vcf", "20 1897442 rs4813331 C T 30 PASS DP=7 GT 0|1 1|1", samples=["P1", "P2"])
+    load_vcf(own_demo, other, dataset="other", version="1", cohort="hospital", assembly="GRCh37")
+    path = write_hapibd(tmp_path / "h.ibd", [("P1", 2, "P2", 1, "20", 1_000_000, 2_000_000, 1.0)])
+    with pytest.raises(LoaderError, match="--cohort is hospital, but callset kg300 has people of cohort 1000G"):
+        load_ibd(own_demo, path, source="hap-ibd", dataset="h", version="1", cohort="hospital", callset="kg300")
+    load_ibd(own_demo, path, source="hap-ibd", dataset="h", version="1", cohort="hospital", callset="later@1")
+    later = write_vcf(tmp_path / "later.vcf", "20 1897442 rs4813331 C T 30 PASS DP=7 GT 0|1", samples=["HG00096"])
+    load_vcf(own_demo, later, dataset="later", version="1", cohort="1000G", assembly="GRCh37")
+    found = serve(own_demo).data(
+        """{ ibdRuns(source: "h") { callset { name } } variant(id: "rs4813331") { carriersByDescent(source: "h") { basis callset { name } } }
+        variantsInIbd(sample1: "P1", sample2: "P2") { edges { sharing callset { name } } } }"""
+    )
+    assert found == {
+        "ibdRuns": [{"callset": None}], "variant": {"carriersByDescent": {"basis": "PEOPLE", "callset": {"name": "other"}}},
+        "variantsInIbd": {"edges": [{"sharing": "BOTH_CARRY", "callset": {"name": "other"}}]},
+    }  # fmt: skip
+
+
+def test_a_later_callset_adds_its_variants_and_changes_none_of_the_others(
+    own_demo: str, serve: Serve, tmp_path: Path, world: World
+) -> None:
+    """As exomes after genomes: some variants of the first, in which all calls are the ALT here, and others that it does not have."""
+    exomes = rewritten(tmp_path / "exomes.vcf", lambda n, pos: n % 2 == 0 and 1_900_000 < pos < 1_920_000, lambda call: "1/1")
+    lines, added = exomes.read_text().splitlines(), []
+    for n, cells in enumerate(line.split("\t") for line in lines):
+        if lines[n][0] != "#" and len(cells[3]) == 1:
+            alt = next(base for base in "ACGT" if base != cells[3] and f"20-{cells[1]}-{cells[3]}-{base}" not in world.number)
+            added.append(f"20-{cells[1]}-{cells[3]}-{alt}")
+            lines[n] += "\n" + "\t".join([*cells[:2], ".", cells[3], alt, *cells[5:9], *["0/1"] * (len(cells) - 9)])
+    exomes.write_text("\n".join(lines) + "\n")
+    query = """query ($callset: [String!], $only: Boolean!) { variantsInIbd(sample1: "HG00376", sample2: "HG00381", region: "20:1900001-1919999",
+        callset: $callset, sharedOnly: $only, first: 1000) { totalCount edges { sharing gt1 gt2 callset { name } node { name } } }
+        ibdShared(sample1: "HG00376", sample2: "HG00381") { segments(first: 5) { nodes { sharedVariants(region: "20:1900001-1919999", callset: $callset, first: 500) {
+        totalCount edges { sharing callset { name } node { name } } } } } } }"""
+    api = serve(own_demo)
+    before = {only: api.data(query, {"only": only}) for only in (False, True)}
+    load_vcf(own_demo, exomes, dataset="exomes", version="1", cohort="1000G", assembly="GRCh37")
+    api = serve(own_demo)
+    for only in (False, True):
+        assert api.data(query, {"only": only, "callset": ["kg300"]}) == before[only]
+        known, after = before[only]["variantsInIbd"], api.data(query, {"only": only})["variantsInIbd"]
+        # The run's callset speaks of all variants that it has; where neither carries one there, neither does.
+        assert [edge for edge in after["edges"] if edge["callset"]["name"] == "kg300"] == known["edges"] != []
+        new = [edge for edge in after["edges"] if edge["callset"]["name"] == "exomes"]
+        assert {(edge["sharing"], edge["gt1"], edge["gt2"]) for edge in new} == {("BOTH_CARRY", "0/1", "0/1")}
+        assert {edge["node"]["name"] for edge in new} <= {*added}
+        assert after["totalCount"] == len(after["edges"]) == len({edge["node"]["name"] for edge in after["edges"]})
+        pages = [segment["sharedVariants"] for segment in api.data(query, {"only": only})["ibdShared"]["segments"]["nodes"]]
+        olds = [segment["sharedVariants"] for segment in before[only]["ibdShared"]["segments"]["nodes"]]
+        for page, old in zip(pages, olds, strict=True):
+            assert [edge for edge in page["edges"] if edge["callset"]["name"] == "kg300"] == old["edges"]
+        assert sum(page["totalCount"] for page in pages) == sum(old["totalCount"] for old in olds) + len(new)
+    alone = api.data(query, {"only": False, "callset": ["exomes"]})["variantsInIbd"]["edges"]
+    assert {(edge["sharing"], edge["gt1"]) for edge in alone} == {("BOTH_CARRY", "1/1"), ("BOTH_CARRY", "0/1")}
+    assert api.error(query, {"only": False, "callset": ["nothing"]})["code"] == "UNKNOWN_CALLSET"
+
+
+def test_where_the_source_says_neither_types_nor_haplotypes_what_both_share_is_not_known(
+    own_demo: str, serve: Serve, tmp_path: Path
+) -> None:
+    """GERMLINE of diploids. How two are related is told by all segments, whatever the least length; nothing where nobody searched them."""
+    rows = [(A, B, 1, 3_000_000, 2_600.0), (A, B, 4_000_000, 5_000_000, 900.0), (A, C, 1, 3_000_000, 2_600.0), (A, D, 1, 9_000_000, 875.0)]
+    line = "0 {0}\t0 {1}\t20\t{2} {3}\trs1 rs2\t700\t{4}\tcM\t0\t1\t1\n"
+    (tmp_path / "d.match").write_text("".join(line.format(*row) for row in rows))
+    how: dict[str, Any] = {"source": "germline", "version": "1", "cohort": "1000G", "surveyed_cm": 3_500.0}
+    load_ibd(own_demo, tmp_path / "d.match", dataset="d", **how)
+    load_ibd(own_demo, tmp_path / "d.match", dataset="of_callset", callset="kg300", **how)
+    api = serve(own_demo)
+    fields = "totalCm ibd1Cm ibd2Cm noRelationship relationship { kind degree nearestDegree furthestDegree kinship }"
+    query = f"query ({PAIR}) {{ ibdShared({OF_PAIR}) {{ {fields} }} }}"
+
+    def found(one: str, two: str, source: str = "d", least: float = 0) -> dict[str, Any]:
+        return api.data(query, {"one": one, "two": two, "source": source, "min": least})["ibdShared"]
+
+    first = {"kind": "FIRST_DEGREE", "degree": 1, "nearestDegree": 0, "furthestDegree": 1, "kinship": 0.25}
+    unknown = {"ibd1Cm": None, "ibd2Cm": None, "noRelationship": None}
+    assert found(A, B) == unknown | {"totalCm": 3_500.0, "relationship": first}
+    assert found(A, B, least=1_000) == unknown | {"totalCm": 2_600.0, "relationship": first}, "by all segments"
+    assert found(A, B, least=3_000) == {"totalCm": 0.0, "ibd1Cm": 0.0, "ibd2Cm": 0.0, "noRelationship": None, "relationship": first}
+    assert found(A, C)["relationship"]["kind"] == "FIRST_DEGREE"
+    assert found(A, D)["relationship"]["kind"] == "THIRD_DEGREE"
+    nothing = {"totalCm": 0.0, "ibd1Cm": 0.0, "ibd2Cm": 0.0}
+    unrelated = {"kind": "UNRELATED", "degree": None, "nearestDegree": 6, "furthestDegree": None, "kinship": 0.0}
+    assert found(B, C) == nothing | {"noRelationship": None, "relationship": unrelated}, "the run names both"
+    assert found(B, E) == nothing | {"noRelationship": "NOT_SEARCHED", "relationship": None}
+    assert found(B, E, "of_callset") == nothing | {"noRelationship": None, "relationship": unrelated}, "each is in its callset"

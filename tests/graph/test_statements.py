@@ -104,7 +104,9 @@ def test_descent_takes_two_statements_for_twenty_variants(demo: Api) -> None:
     """Their genotypes and the segments over them, of which there can be thousands for each. What runs, callsets and people there are is read
     once, and so are all members and segments of all groups."""
     query = """query ($first: Int!) { variants(region: "20:2000000-2300000", first: $first) { nodes { name %s } } }"""
-    groups = "run { name } callset { name } groups(first: 2) { size members { sample { name } } segments(first: 2) { id } }"
+    groups = (
+        "run { name } callset { name } groups(first: 2) { nodes { size members { nodes { sample { name } } } segments(first: 2) { id } } }"
+    )
     for what, others in (("ibdWeightedFrequency { frequency }", 4), (f"carriersByDescent {{ {groups} }}", 8)):
         for variants in (20, 40, 90):
             statements = demo.cost(query % what, {"first": variants})["statements"]

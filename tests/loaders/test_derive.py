@@ -172,6 +172,24 @@ def test_what_is_counted_again_takes_the_place_of_what_the_callset_says(
     assert asked(grch37) == {}, "what was counted goes with the genotypes"
 
 
+def test_populations_that_nobody_is_of_any_more_are_not_shown_when_they_were_counted_again(
+    grch37: Conn, write: Write, load_vcf: Any, write_cohort: Any
+) -> None:
+    panel(grch37, write(PANEL, "one.panel"), cohort="kg", dataset="panel", version="1")
+    load_vcf(grch37, write_cohort("a b c d", *ROWS, name="kg.vcf"), cohort="kg")
+    assert {name for _, name in asked(grch37)} == {"ALL", "GBR", "FIN", "EUR", "JPT", "EAS"}
+    everybody = {key: said for key, said in asked(grch37).items() if key[1] == "ALL"}
+    panel(grch37, write("sample\tpop\na\tNORTH\nb\tNORTH\nc\tJPT\n", "two.panel"), cohort="kg", dataset="panel", version="2")
+    assert isinstance(count_again(grch37, "kg"), Outcome)
+    after = asked(grch37)
+    assert {name for _, name in after} == {"ALL", "NORTH", "JPT"}
+    assert {key: said for key, said in after.items() if key[1] == "ALL"} == everybody
+    for population in ("GBR", "EUR", "EAS"):
+        frequency = {"population": population, "dataset": None, "min": 0, "max": 1}
+        statement, values = compose(VARIANT, "region", columns=["variant_key"], order="genome", filter=("and", (("frequency", frequency),)))
+        assert run(grch37, statement, values) == []
+
+
 @pytest.mark.parametrize("name", ["no", "kg@2", "panel"])
 def test_a_callset_that_is_not_visible_is_refused(grch37: Conn, people: int, write: Write, name: str) -> None:
     panel(grch37, write(PANEL, "one.panel"), cohort="kg", dataset="panel")

@@ -477,6 +477,8 @@ def test_the_cohort_where_nobody_says(grch37: Conn, write: Write, capsys: pytest
     with pytest.raises(StoreError, match="the store has 2 cohorts: c, made\n  Say whose names these are: --cohort NAME"):
         load(grch37, path, source="hap-ibd", dataset="other")
     capsys.readouterr()
+    with pytest.raises(LoaderError, match="--cohort is made, but callset vcf has people of cohort c"):
+        load(grch37, path, source="hap-ibd", cohort="made", callset="vcf")
     of_callset = load(grch37, path, source="hap-ibd", dataset="other", callset="vcf")
     assert isinstance(of_callset, Outcome)
     assert of_callset.load.cohort == "c"
@@ -485,6 +487,29 @@ def test_the_cohort_where_nobody_says(grch37: Conn, write: Write, capsys: pytest
     assert isinstance(later, Outcome)
     assert later.load.cohort == "c", "as the earlier version"
     assert "no callset later@2 is visible now" in capsys.readouterr().err
+
+
+def test_a_run_is_bound_to_the_version_of_its_callset_that_is_visible(grch37: Conn, write: Write) -> None:
+    path = write(HAP_IBD)
+    with pytest.raises(LoaderError, match=r"no callset vcf is visible, .*\n  Say which: --callset vcf@VERSION, or load it first"):
+        load(grch37, path, source="hap-ibd", cohort="c", create_samples=True, callset="vcf")
+    assert nothing_is_left(grch37)
+    for version in ("1", "2"):
+        loaded(grch37, "vcf", "c", version=version, called=["A", "B", "C"])
+        assert isinstance(load(grch37, path, source="hap-ibd", dataset=f"run{version}", callset="vcf"), Outcome)
+    assert grch37.execute("SELECT callset, callset_version FROM ibd_run ORDER BY load_id").fetchall() == [("vcf", "1"), ("vcf", "2")]
+    assert isinstance(load(grch37, path, source="hap-ibd", dataset="run2", callset="vcf@2"), AlreadyLoaded)
+    with pytest.raises(LoaderError, match="--cohort is d, but callset vcf has people of cohort c"):
+        load(grch37, path, source="hap-ibd", dataset="run2", cohort="d", callset="vcf")
+
+
+def test_the_same_file_twice_is_refused(grch37: Conn, write: Write) -> None:
+    one, again = write(HAP_IBD, "one.ibd"), write(HAP_IBD, "again.ibd")
+    with pytest.raises(InputError, match=r"again\.ibd: the same content as .*one\.ibd\n  Give each file once"):
+        load(grch37, one, again, source="hap-ibd", cohort="c", create_samples=True)
+    assert nothing_is_left(grch37)
+    empty, none = write(EMPTY_BGZF, "1.ibd.gz"), write(EMPTY_BGZF, "2.ibd.gz")
+    assert isinstance(load(grch37, one, empty, none, source="hap-ibd", cohort="c", create_samples=True), Outcome)
 
 
 def test_names_of_haplotypes_are_samples_where_the_cohort_has_them(grch37: Conn, write: Write) -> None:
@@ -525,6 +550,19 @@ def test_what_is_searched_is_as_long_as_the_map(grch37: Conn, write: Write) -> N
     assert isinstance(load(grch37, path, cohort="c", create_samples=True, genetic_map=[map_]), AlreadyLoaded)
     other = write(MAP.replace("20 5", "20 6"), "other.map")
     assert isinstance(load(grch37, path, cohort="c", create_samples=True, genetic_map=[other]), Outcome), "another map, other lengths"
+
+
+def test_what_is_searched_is_the_map_of_the_autosomes_that_have_segments(grch37: Conn, write: Write) -> None:
+    """Not of those without, nor of X; what is given goes before."""
+    map_ = write("pos chr cM\n1 1 0\n9 1 100\n1 20 0\n9 20 7\n1 22 0\n9 22 11\n1 X 0\n9 X 50\n", "some.map")
+    on_20 = write("A\t1\tB\t2\t20\t100\t200\t1.5\nC\t2\tA\t1\tX\t5\t5\t0\n", "20.ibd")
+    alone_22 = write("A\t1\tA\t2\t22\t100\t200\t1.5\n", "22.hbd")
+    how: dict[str, Any] = {"source": "hap-ibd", "cohort": "c", "create_samples": True, "genetic_map": [map_]}
+    for n, (files, said) in enumerate(
+        [([on_20], None), ([on_20, alone_22], None), ([on_20], 3_000.0), ([write("C\t2\tA\t1\tX\t5\t5\t0\n", "x.ibd")], None)]
+    ):
+        assert isinstance(load(grch37, *files, dataset=str(n), surveyed_cm=said, **how), Outcome)
+    assert grch37.execute("SELECT surveyed_cm FROM ibd_run ORDER BY load_id").fetchall() == [(7.0,), (18.0,), (3_000.0,), (None,)]
 
 
 @pytest.mark.parametrize(

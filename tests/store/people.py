@@ -56,14 +56,16 @@ def start(db: Conn, dataset: str, cohort: str = "kg", **options: Any) -> Load:
     """A load of people, opened."""
     kind = options.pop("kind", "samples")
     said = {"cohort": cohort} | ({"create_samples": True} if options.pop("create_samples", False) else {})
-    load = begin(db, dataset=dataset, kind=kind, version=None, files=[SourceFile(dataset, dataset, 1)], options=said, **options)
+    version = options.pop("version", None)
+    files = [SourceFile(dataset, f"{dataset}{version or ''}", 1)]
+    load = begin(db, dataset=dataset, kind=kind, version=version, files=files, options=said, **options)
     assert isinstance(load, Load)
     return load
 
 
-def loaded(db: Conn, dataset: str, cohort: str = "kg", hold: bool = False, **said: Any) -> int:
+def loaded(db: Conn, dataset: str, cohort: str = "kg", hold: bool = False, version: str | None = None, **said: Any) -> int:
     """The number of a load of one chunk."""
-    load = start(db, dataset, cohort, hold=hold, kind="variants" if "called" in said else "samples")
+    load = start(db, dataset, cohort, hold=hold, version=version, kind="variants" if "called" in said else "samples")
     load.write(0, chunk(**said), lambda rejects: None)
     load.file_done(0)
     load.finish()

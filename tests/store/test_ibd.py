@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
@@ -16,9 +17,11 @@ from loaders.ibd import SCHEMA
 from store.assembly import GRCH37, GRCH38
 from store.copy import copy_rows
 from store.ibd import OVER, RELATIVE, from_both_sides, length_class
-from store.read import compose, where
+from store.read import compose, ordered_columns, where
+from store.release import current
 from store.statements import statement
 from tests.store.chunks import key
+from tests.store.people import loaded, mention, mentioned
 
 Conn = psycopg.Connection[Any]
 Row = dict[str, Any]
@@ -70,7 +73,6 @@ def test_a_segment_over_a_position_begins_within_its_class(ends: list[int], shar
 def test_no_chromosome_is_longer_than_the_longest_class() -> None:
     assert length_class(np.array([1]), np.array([LONGEST])).tolist() == [28]
     assert "generate_series(0, 28)" in OVER.source
-    assert "generate_series(0, 28)" in statement("segments_over")
 
 
 @given(segments())
@@ -110,13 +112,25 @@ def test_all_segments_over_a_variant_are_found_once_the_longest_first(conn: Conn
         made, values = compose(OVER, "variant", columns=["line"], order="length", filter=where(min_length=least or None), per_parent=True)
         found = cursor.execute(made.text, made.bind(asked | values)).fetchall()
         assert [(row[0], row[-1]) for row in found] == [(variant, row["line"]) for variant in sorted(variants) for row in covering[variant]]
-        of_run = cursor.execute(statement("segments_over"), [list(variants), [RUN], least]).fetchall()
-    assert sorted((row[0], row[-1]) for row in of_run) == sorted(
-        (variant, row["line"]) for variant, found in covering.items() for row in found if row["line"] % 2 + 1 == RUN
-    )
+        ends = ["sample1_id", "sample2_id", "haplotype1", "haplotype2", "line"]
+        made, values = compose(
+            OVER, "variant", columns=ends, order="length", filter=where(run=[RUN], min_length=least or None), per_parent=True
+        )
+        of_run = cursor.execute(made.text, made.bind(asked | values)).fetchall()
     by_line = {row["line"]: row if row["sample_id"] < row["other_id"] else turned(row) for row in rows}
-    for row in of_run:
-        assert row[1:5] == tuple(by_line[row[-1]][name] for name in ("sample_id", "haplotype", "other_id", "other_haplotype"))
+    names = {
+        "sample1_id": "sample_id",
+        "sample2_id": "other_id",
+        "haplotype1": "haplotype",
+        "haplotype2": "other_haplotype",
+        "line": "line",
+    }
+    assert [(row[0], *row[-5:]) for row in of_run] == [
+        (variant, *(by_line[row["line"]][names[column]] for column in ordered_columns(OVER, ends)))
+        for variant in sorted(variants)
+        for row in covering[variant]
+        if row["line"] % 2 + 1 == RUN
+    ]
 
 
 short = st.tuples(st.integers(1, 60), st.integers(0, 30)).map(lambda two: (two[0], two[0] + two[1]))
@@ -164,6 +178,11 @@ def test_what_two_people_share_is_a_union_however_it_is_asked(conn: Conn, rows: 
         cursor.execute(
             "INSERT INTO sample (sample_id, cohort, name) OVERRIDING SYSTEM VALUE SELECT n, 'kg', n FROM generate_series(1, 4) n"
         )
+        cursor.execute("INSERT INTO dataset (dataset_id, name, kind) OVERRIDING SYSTEM VALUE VALUES (1, 'run', 'variants')")
+        cursor.execute(
+            f"""INSERT INTO load (load_id, dataset_id, version, state, hold, normalized, options) OVERRIDING SYSTEM VALUE
+            VALUES ({RUN}, 1, '1', 'loaded', false, true, '{{}}')"""
+        )
         cursor.execute(f"INSERT INTO ibd_run (load_id, source, cohort, phased) VALUES ({RUN}, 'hap-ibd', 'kg', true)")
         found = cursor.execute(statement("pair_sharing"), [*map(list, zip(*pairs, strict=True)), [RUN] * len(pairs), least, 22]).fetchall()
         asked = {"keys": [1, 2, 3, 4], "loads": [RUN], "runs": None, "min_length": least, "limit": 10}
@@ -197,7 +216,7 @@ def test_two_haplotypes_are_shared_where_segments_of_different_haplotypes_overla
             "score": None,
         }
 
-    def doubly(*rows: Row) -> tuple[float, float]:
+    def doubly(*rows: Row) -> tuple[float, float | None]:
         with conn.transaction(force_rollback=True):
             copy_rows(conn, "ibd_segment", from_both_sides(batch(list(rows))), {"load_id": RUN})
             found = [
@@ -205,15 +224,69 @@ def test_two_haplotypes_are_shared_where_segments_of_different_haplotypes_overla
                 for one, other in ((1, 2), (2, 1))
             ]
         assert found[0] == found[1]
-        return found[0][1], found[0][2] or 0.0
+        return found[0][1], found[0][2]
 
     assert doubly(between(1, 1, 1_000, 1, 1), between(2, 501, 1_500, 2, 2)) == (15, 5)
     assert doubly(between(1, 1, 1_000, 1, 2), between(2, 501, 1_500, 2, 1)) == (15, 5)
     assert doubly(between(1, 1, 1_000, 1, 1), between(2, 501, 1_500, 2, 1)) == (15, 0), "one haplotype of the other person"
     assert doubly(between(1, 1, 1_000, 1, 1), between(2, 501, 1_500, 1, 1)) == (15, 0), "two pieces of one segment"
-    assert doubly(between(1, 1, 1_000, None, None), between(2, 501, 1_500, None, None)) == (15, 0)
+    assert doubly(between(1, 1, 1_000, None, None), between(2, 501, 1_500, None, None)) == (15, None), "nobody knows"
+    assert doubly(between(1, 1, 1_000, 1, 1), between(2, 501, 1_500, 2, 2), between(3, 2_001, 2_100, None, None)) == (16, None)
     assert doubly(between(1, 1, 1_000, None, None, 1), between(2, 501, 700, None, None, 2)) == (10, 2)
     assert doubly(between(1, 1, 1_000, 1, 1), between(2, 1, 1_000, 2, 2), between(3, 301, 400, 1, 2), between(4, 301, 400, 2, 1)) == (
         10,
         10,
     )
+
+
+# ---- which run speaks, and of which callset
+
+
+AB = {"sample_id": "A", "other_id": "B"}
+
+
+@pytest.fixture
+def db(store_url: str) -> Iterator[Conn]:
+    """A connection, as loads use it."""
+    with psycopg.connect(store_url, autocommit=True) as connection:
+        yield connection
+
+
+def a_run(db: Conn, dataset: str, cohort: str = "kg", **said: Any) -> int:
+    """A load of a run of one segment of A and B, or with `hbd` of homozygosity; the rest is of its row."""
+    rows, alone = ([], [{"sample_id": "A"}]) if said.pop("hbd", False) else ([AB], [])
+    run = {"source": "hap-ibd", "cohort": cohort, "phased": True} | said
+    return mentioned(db, dataset, mention(*rows, hbd=alone, run=run), cohort, create_samples=True)
+
+
+def test_the_latest_run_speaks_of_pairs_unless_it_has_segments_of_homozygosity_alone(db: Conn) -> None:
+    def of_pairs(cohort: str, loads: list[int]) -> int | None:
+        return (db.execute("SELECT run_of_pairs(%s, %s::int[])", (cohort, loads)).fetchone() or ())[0]
+
+    alone = a_run(db, "alone", hbd=True)
+    assert of_pairs("kg", [alone]) is None
+    first, second, third = a_run(db, "first"), a_run(db, "second"), a_run(db, "third", hbd=True)
+    nothing = mentioned(db, "nothing", mention(run={"source": "hap-ibd", "cohort": "kg", "phased": True}))
+    other = a_run(db, "other", "others")
+    every = [alone, first, second, third, other]
+    assert of_pairs("kg", every) == second
+    assert of_pairs("kg", [alone, first, third]) == first
+    assert of_pairs("kg", [*every, nothing]) == nothing, "that nobody shares anything is said, too"
+    assert (of_pairs("others", every), of_pairs("nobody", every), of_pairs("kg", [])) == (other, None, None)
+
+
+def test_the_callset_of_a_run_is_that_of_its_name_version_and_cohort_where_it_is_visible(db: Conn) -> None:
+    def callset(run: int) -> int | None:
+        return (db.execute("SELECT callset_of_run(%s, %s::int[])", (run, current(db).loads)).fetchone() or ())[0]
+
+    first = loaded(db, "vcf", version="1", called=["A", "B"])
+    run = a_run(db, "run", callset="vcf", callset_version="1")
+    assert callset(run) == first
+    assert callset(a_run(db, "nobody_said")) is None
+    assert callset(a_run(db, "absent", callset="other", callset_version="1")) is None
+    assert callset(a_run(db, "elsewhere", "others", callset="vcf", callset_version="1")) is None, "of people of another cohort"
+    assert callset(a_run(db, "later", callset="vcf", callset_version="2")) is None
+    second = loaded(db, "vcf", version="2", called=["A", "B"])
+    assert second in current(db).loads
+    assert first not in current(db).loads
+    assert callset(run) is None, "another version may be phased otherwise"

@@ -54,7 +54,15 @@ def test_rows_about_samples_that_the_cohort_does_not_have_are_rejected_by_line_a
     of_x, of_y = {"sample_id": "X"}, {"other_id": "Y"}
     load.write(0, mention(AB, AB | of_y, AB | of_x | of_y, BA, hbd=[of_x, {"sample_id": "A"}]), found.extend)
     load.write(0, mention(places=[of_x, {"sample_id": "B"}], line=7), found.extend)
-    assert [(r.line, r.reason, r.row) for r in found] == [(n, UNKNOWN_SAMPLE, name) for n, name in ((2, "Y"), (3, "X"), (5, "X"), (7, "X"))]
+    assert [(r.line, r.reason, r.row) for r in found] == [
+        (line, UNKNOWN_SAMPLE, row)
+        for line, row in (
+            (2, "A\tY\t20\t1000\t2000\t3.0"),
+            (3, "X\tY\t20\t1000\t2000\t3.0"),
+            (5, "X\t20\t1000\t2000\t3.0"),
+            (7, "X\t[0.5]"),
+        )
+    ]
     assert found[0].detail == "Y is not in cohort kg; --create-samples adds those that are not"
     load.finish()
     assert load.counts == {"records": 8, "rejects": 4, "sample_info": 2, "ibd_segment": 2, "hbd_segment": 1, "ancestry": 1}

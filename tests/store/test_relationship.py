@@ -12,14 +12,14 @@ GENOME = 3_500.0
 
 
 @pytest.mark.parametrize(
-    ("ibd1", "ibd2", "kinship", "degree", "kind"),
+    ("shared", "ibd2", "kinship", "degree", "kind"),
     [
-        (0, 1, 1 / 2, 0, "IDENTICAL"),
+        (1, 1, 1 / 2, 0, "IDENTICAL"),
         (1, 0, 1 / 4, 1, "PARENT_CHILD"),
         (0.97, 0, 0.2425, 1, "PARENT_CHILD"),
-        (1 / 2, 1 / 4, 1 / 4, 1, "FULL_SIBLINGS"),
+        (3 / 4, 1 / 4, 1 / 4, 1, "FULL_SIBLINGS"),
         (1 / 2, 0, 1 / 8, 2, "SECOND_DEGREE"),
-        (3 / 8, 1 / 16, 1 / 8, 2, "SECOND_DEGREE"),  # double first cousins
+        (7 / 16, 1 / 16, 1 / 8, 2, "SECOND_DEGREE"),  # double first cousins
         (1 / 4, 0, 1 / 16, 3, "THIRD_DEGREE"),  # cousins: they share an eighth of their genes
         (1 / 16, 0, 1 / 64, 5, "DISTANT"),  # second cousins
         (1 / 256, 0, 1 / 1024, 9, "DISTANT"),
@@ -27,10 +27,28 @@ GENOME = 3_500.0
         (0, 0, 0, None, "UNRELATED"),
     ],
 )
-def test_relatives_are_told_by_what_they_share(ibd1: float, ibd2: float, kinship: float, degree: int | None, kind: str) -> None:
-    found = estimate(ibd1 * GENOME, ibd2 * GENOME, GENOME)
+def test_relatives_are_told_by_what_they_share(shared: float, ibd2: float, kinship: float, degree: int | None, kind: str) -> None:
+    found = estimate(shared * GENOME, ibd2 * GENOME, GENOME)
     assert found is not None
     assert (round(found.kinship, 9), found.degree, found.relationship) == (round(kinship, 9), degree, kind)
+
+
+@pytest.mark.parametrize(
+    ("shared", "degree", "bounds", "kind"),
+    [
+        (1, 1, (0, 1), "FIRST_DEGREE"),  # parent and child, or twins
+        (3 / 4, 1, (0, 1), "FIRST_DEGREE"),
+        (1 / 2, 2, (2, 2), "SECOND_DEGREE"),
+        (1 / 4, 3, (3, 3), "THIRD_DEGREE"),
+        (0, None, (6, None), "UNRELATED"),
+    ],
+)
+def test_where_nobody_knows_what_is_shared_on_both_haplotypes_the_first_degree_is_one(
+    shared: float, degree: int | None, bounds: tuple[int, int | None], kind: str
+) -> None:
+    found = estimate(shared * GENOME, None, GENOME)
+    assert found is not None
+    assert (found.kinship, found.degree, found.nearest, found.furthest, found.relationship) == (shared / 4, degree, *bounds, kind)
 
 
 def test_near_relatives_are_told_surely_and_far_ones_within_bounds() -> None:
@@ -59,13 +77,13 @@ def test_of_enough_of_a_genome_something_is_said() -> None:
 
 
 shares = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(
-    lambda two: (min(two), max(two) - min(two))
-)  # of the genome, both at most all of it
+    lambda two: (max(two), min(two))
+)  # of the genome, on one haplotype or both, and on both
 
 
 @given(shares, shares, st.floats(LEAST_SURVEYED_CM, 4_000))
 def test_who_shares_more_is_no_further_related(one: tuple[float, float], other: tuple[float, float], surveyed: float) -> None:
-    less, more = (estimate(x * surveyed, y * surveyed, surveyed) for x, y in sorted((one, other), key=lambda two: two[0] / 4 + two[1] / 2))
+    less, more = (estimate(x * surveyed, y * surveyed, surveyed) for x, y in sorted((one, other), key=sum))
     assert less is not None
     assert more is not None
     assert 0 <= less.kinship <= more.kinship + 1e-12 <= 0.5 + 1e-12
