@@ -11,6 +11,7 @@ import strawberry
 from store.gene import GENE, LONGEST_FLANK, TRANSCRIPT
 from store.ledger import LOAD
 from store.read import where
+from store.v2f import TARGETING
 from store.variant import VARIANT
 
 from .context import Context
@@ -18,6 +19,7 @@ from .errors import UserError
 from .filters import VariantFilter, conditions
 from .link import Ask, Connection, Edge, define, entity, leaf, link, made_of
 from .node import Node
+from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
 
 if TYPE_CHECKING:
     from .ledger import Load
@@ -75,6 +77,15 @@ class Gene(Node):
     def variants(ctx: Context, *, flank: Flank = 0, filter: Filter = None) -> Connection[Variant]:
         """Variants whose position lies in the gene or its flanks, in genome order."""
         return Ask(conditions(filter), {"flank": checked_flank(flank)})
+
+    @link(TARGETING, by="gene", on="gene_id")
+    def v2f_variants(
+        ctx: Context, *, source: Sources = None, min_score: MinScore = None, cell_type: CellTypes = None, filter: Filter = None
+    ) -> Connection[Variant]:  # fmt: skip
+        """Variants that methods say act on it: in elements that are linked to it, or with a score for it, in genome order. Links below the threshold of
+        their source count only where minScore says so."""
+        least = checked_score(min_score, source)
+        return Ask(conditions(filter), {"sources": sources_of(source), "cell_types": cell_type, "min_score": least})
 
     @link(TRANSCRIPT, by="gene", on="gene_id")
     def transcripts(ctx: Context, *, canonical: Canonical = None, biotype: Biotypes = None) -> Connection[Transcript]:

@@ -24,6 +24,7 @@ class DatasetKind(Enum):
     POPULATIONS = strawberry.enum_value("POPULATIONS", description="What populations are called and part of.")
     ANCESTRY = strawberry.enum_value("ANCESTRY", description="Principal components of people.")
     FREQUENCIES = strawberry.enum_value("FREQUENCIES", description="Allele frequencies of populations, without variants.")
+    V2F = strawberry.enum_value("V2F", description="Variant-to-function scores: of variants, and of links of elements to genes.")
 
 
 @entity(LOAD, description="One version of one dataset in the store: the provenance of every observation.", key_of=whole_number)

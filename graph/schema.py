@@ -23,6 +23,7 @@ from . import (  # noqa: F401 - they declare the types
     sample,
     search,
     sharing,
+    v2f,
     variant,
 )  # fmt: skip
 from .page import Names

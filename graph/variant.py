@@ -14,6 +14,7 @@ from store.genotype import CALL, CARRIER
 from store.ibd import OVER, SEGMENT
 from store.ledger import LOAD
 from store.read import both, where
+from store.v2f import V2F
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
 
@@ -26,6 +27,7 @@ from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
 from .node import Node
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
 from .scalars import JSON
+from .v2f import CellTypes, Everything, MinScore, Sources, Targets, Tissues, v2f_conditions
 
 if TYPE_CHECKING:
     from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .ibd import IBDSegment, SharedSegmentEdge
     from .ledger import Load
     from .sample import CarrierEdge, Sample
+    from .v2f import V2FScore
 
 SITE = 200
 """What it costs to join all haplotypes of a callset at one variant, in objects."""
@@ -172,6 +175,14 @@ class Variant(Node):
 
         await check_populations(ctx, view, [population] if population is not None else None)
         return await weighted(ctx, view, keys, source, checked_length(min_length_cm), population)
+
+    @link(V2F, by="variant", on="variant_key")
+    def v2f_scores(
+        ctx: Context, *, source: Sources = None, min_score: MinScore = None, below_threshold: Everything = False, cell_type: CellTypes = None,
+        tissue: Tissues = None, gene: Targets = None,
+    ) -> Connection[V2FScore]:  # fmt: skip
+        """What methods say of its function: scores of it, and links of elements that it lies in to genes. The latest load first, in each the best."""
+        return Ask(v2f_conditions(source, min_score, below_threshold, cell_type, tissue, gene))
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def population_frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

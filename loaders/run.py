@@ -37,6 +37,7 @@ _ROWS = {
     "populations": ("population",),
     "ancestry": ("ancestry",),
     "frequencies": ("population_frequency",),
+    "v2f": ("v2f_score", "v2f_element"),
 }
 """The tables that a load of each kind is about."""
 

@@ -37,6 +37,9 @@ OBSERVATIONS = (
     "hbd_segment",
     "ancestry_run",
     "ancestry",
+    "v2f_run",
+    "v2f_score",
+    "v2f_element",
 )
 """Every table whose rows carry a load_id, the ledger's own aside."""
 
