@@ -60,6 +60,7 @@ DOCUMENTS = {
     "docs/querying.md": "names of variants, filters, pages, releases, limits",
     "docs/cohorts.md": "people: genotypes, carriers, families",
     "docs/sharing.md": "what people share by descent: segments, carriers, relatives",
+    "docs/function.md": "what variants do: cV2F, and links of enhancers to genes",
     "docs/loading.md": "which files can be loaded, and how",
     "docs/operations.md": "serving, another PostgreSQL, containers",
     "docs/performance.md": "what a query costs",

@@ -67,6 +67,12 @@ async def place(ctx: Context, view: View, region: str | None, gene: str | None, 
 
 
 async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Region:
+    row = await named_gene(ctx, view, name)
+    return Region(row["chrom"], max(1, row["start_pos"] - flank), row["end_pos"] + flank)
+
+
+async def named_gene(ctx: Context, view: View, name: str) -> Any:
+    """The gene that a name means, as a row of find_genes. Raises UserError UNKNOWN_GENE or AMBIGUOUS_NAME."""
     rows = (await find_genes(ctx, view, [name]))[name]
     if not rows:
         raise UserError(
@@ -75,8 +81,7 @@ async def _gene_region(ctx: Context, view: View, name: str, flank: int) -> Regio
             value=name[:80],
             hint="search(text:) finds genes by the start of a symbol.",
         )
-    row = only_gene(rows, name)
-    return Region(row["chrom"], max(1, row["start_pos"] - flank), row["end_pos"] + flank)
+    return only_gene(rows, name)
 
 
 def only_gene(rows: list[Any], name: str) -> Any:

@@ -14,6 +14,7 @@ from store.read import both, where
 from store.region import Region
 from store.sample import CALLSET, POPULATION, SAMPLE
 from store.statements import statement
+from store.v2f import TARGETING
 from store.variant import VARIANT
 
 from .context import Context, View
@@ -26,11 +27,12 @@ from .ledger import DatasetKind
 from .link import Ask, Connection, EdgeConnection, Ref, computed, define, leaf, link
 from .node import Node, ref
 from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, only_sample, sample_ids, two_samples
-from .place import GeneName, Ids, RegionText, keys_of, one_place, only_gene, place
+from .place import GeneName, Ids, RegionText, keys_of, named_gene, one_place, only_gene, place
 from .relation import ROOT
 from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs
+from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
 from .variant import Datasets, Populations
 
 if TYPE_CHECKING:
@@ -184,6 +186,16 @@ class Query:
         """One gene; null where no visible annotation has it."""
         rows = (await find_genes(ctx, view, [id]))[id]
         return [(ROOT, Ref("Gene", only_gene(rows, id)["gene_id"]))] if rows else []
+
+    @link(TARGETING, by="named")
+    async def v2f_variants(
+        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="Symbol or identifier of a gene.")],
+        source: Sources = None, min_score: MinScore = None, cell_type: CellTypes = None, filter: Filter = None,
+    ) -> Connection[Variant]:  # fmt: skip
+        """Variants that methods say act on a gene, as Gene.v2fVariants gives them."""
+        least = checked_score(min_score, source)
+        target = (await named_gene(ctx, view, gene))["gene_id"]
+        return Ask(conditions(filter), {"gene_id": target, "sources": sources_of(source), "cell_types": cell_type, "min_score": least})
 
     @link(GENE, by="all")
     def genes(

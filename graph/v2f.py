@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from store.accession import split_version
 from store.gene import GENE
 from store.ledger import LOAD
 from store.read import Filter as Condition
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 class V2FSource(Enum):
     CV2F = strawberry.enum_value("CV2F", description="cV2F: a probability for each variant, 0 to 1, without a gene.")
     ABC = strawberry.enum_value("ABC", description="Activity by contact: links of elements to genes; published cut-off 0.027.")
-    ENCODE_RE2G = strawberry.enum_value("ENCODE_RE2G", description="ENCODE-rE2G: links of elements to genes, 0 to 1; published cut-off 0.243.")
+    ENCODE_RE2G = strawberry.enum_value(
+        "ENCODE_RE2G", description="ENCODE-rE2G: links of elements to genes, 0 to 1; published cut-off 0.243."
+    )
     SCE2G = strawberry.enum_value("SCE2G", description="scE2G: links of elements to genes, 0 to 1; published cut-off 0.177.")
     EPIRACTION = strawberry.enum_value("EPIRACTION", description="EPIraction: links of elements to genes, 0 to 1.")
     TABLE = strawberry.enum_value("TABLE", description="A table of scores of variants.")
@@ -40,14 +43,18 @@ class V2FSource(Enum):
 class V2FMatch(Enum):
     ALLELES = strawberry.enum_value("ALLELES", description="The source names its alleles.")
     RSID = strawberry.enum_value("RSID", description="The source names its position and its rsID.")
-    POSITION = strawberry.enum_value("POSITION", description="The source names its position, where it is the only SNV, and one of them has no rsID.")
+    POSITION = strawberry.enum_value(
+        "POSITION", description="The source names its position, where it is the only SNV, and one of them has no rsID."
+    )
     OVERLAP = strawberry.enum_value("OVERLAP", description="A base of its REF lies in the element.")
 
 
 Sources = Annotated[list[V2FSource] | None, strawberry.argument(description="Only these methods.")]
 MinScore = Annotated[
     float | None,
-    strawberry.argument(description="Least score, in the scale of one source, which has to be named. Without it each source's own threshold holds."),
+    strawberry.argument(
+        description="Least score, in the scale of one source, which has to be named. Without it each source's own threshold holds."
+    ),
 ]
 Everything = Annotated[bool, strawberry.argument(description="Also those below the threshold of their source.")]
 CellTypes = Annotated[list[str] | None, strawberry.argument(description="Only these cell types, as the source writes them.")]
@@ -67,7 +74,9 @@ class V2FScore:
     score_version: str | None = leaf("Its version, where somebody said.")
     synthetic: bool = leaf("True where the numbers were generated, to show how it works.")
     score: float | None = leaf("Score of the variant, in the scale of the method; null for a link.")
-    link_score: float | None = leaf("Score of the link of the element to the gene, in the scale of the method; null for a score of the variant.")
+    link_score: float | None = leaf(
+        "Score of the link of the element to the gene, in the scale of the method; null for a score of the variant."
+    )
     threshold: float | None = leaf("Published cut-off of the method, from which on it counts as positive; null for none.")
     above_threshold: bool | None = leaf("Whether it reaches the cut-off; null for none.")
     percentile: float | None = leaf("Percentile of the score in its source, 0 to 100, where the file has it.")
@@ -117,5 +126,5 @@ def v2f_conditions(
     """The conditions that the arguments ask for. Raises UserError SOURCE_NEEDED."""
     least = checked_score(min_score, sources)
     positive: dict[str, Any] | None = None if everything or least is not None else {}
-    wanted = None if gene is None else [name.upper().split(".")[0] for name in gene]
+    wanted = None if gene is None else [split_version(name.upper())[0] for name in gene]
     return where(source=sources_of(sources), min_score=least, above_threshold=positive, cell_type=cell_type, tissue=tissue, gene=wanted)

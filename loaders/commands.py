@@ -24,6 +24,7 @@ from loaders.ibd_job import AUTO, ibd_job
 from loaders.people_job import ancestry_job, populations_job
 from loaders.run import Outcome, ingest, say, summary
 from loaders.samples_job import samples_job, say_called
+from loaders.v2f_job import count_unknown, v2f_job
 from loaders.vcf_job import vcf_job
 from store.database import connect, wrap_errors
 from store.load import AlreadyLoaded
@@ -394,3 +395,59 @@ def derive_frequencies(
         if (derived := derive_job(conn, callset, hold=hold)) is not None:
             job, read = derived
             report(ingest(conn, job, read))
+
+
+@load.command()
+def v2f(
+    files: Files,
+    source: Annotated[
+        str, typer.Option("--source", help="The method: cv2f, abc, encode-re2g, sce2g, epiraction, or table.", show_default=False)
+    ],
+    score_version: Annotated[str | None, typer.Option("--score-version", help="Version of the method.")] = None,
+    cell_type: Annotated[str | None, typer.Option("--cell-type", help="Cell type of rows that name none.")] = None,
+    tissue: Annotated[str | None, typer.Option("--tissue", help="Tissue of scores that name none.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", help="The score from which on it counts as positive; else the published one (abc, encode-re2g, sce2g)."
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", help="For a table: FASTA of the assembly, indexed; else the one registered with the store."),
+    ] = None,
+    dataset: DatasetOption = None,
+    version: VersionOption = None,
+    assembly: AssemblyOption = None,
+    hold: HoldOption = False,
+    unnormalized: Annotated[
+        bool, typer.Option("--unnormalized", help="For a table: keep indels where there is no reference to left-align them, just trimmed.")
+    ] = False,
+    strict: StrictOption = False,
+) -> None:
+    """Load variant-to-function scores: of variants (cV2F, or a table), or links of elements to genes (ABC, ENCODE-rE2G, scE2G, EPIraction).
+
+    They are stored as published and joined to variants when read, so they may be loaded before the variants or after. See docs/function.md.
+
+    Example: vkg load v2f EnhancerPredictionsFull.tsv.gz --source abc --dataset abc_k562 --assembly GRCh38
+    """
+    with loading() as conn:
+        job, read = v2f_job(
+            conn,
+            files,
+            source=source,
+            score_version=score_version,
+            cell_type=cell_type,
+            tissue=tissue,
+            threshold=threshold,
+            reference=reference,
+            dataset=dataset,
+            version=version,
+            assembly=assembly,
+            hold=hold,
+            unnormalized=unnormalized,
+            strict=strict,
+        )
+        outcome = ingest(conn, job, read)
+        count_unknown(conn, outcome)
+        report(outcome)

@@ -25,6 +25,9 @@ ROW = "_row"
 LINE = "_line"
 """Column with the line of the file that a row comes from, where its table has none; it is not written."""
 
+REPEATED = "repeated record"
+"""Reason of rejects that repeat an earlier row of their load."""
+
 _ENCODE_ROWS = 20_000
 
 

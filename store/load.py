@@ -17,12 +17,12 @@ from psycopg.types.json import Jsonb
 
 from . import ibd, sample
 from .assembly import NAMES
-from .copy import LINE, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, present, record_lines, repeated
+from .copy import LINE, REPEATED, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, present, record_lines, repeated
 from .errors import StoreError
 from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, lock_releases, publish_in, remove_load, returned, unlock_load
+from .v2f_load import IDENTITY, Repeats
 from .variant_key import decode
 
-REPEATED = "repeated record"
 COLLISION = "key collision"
 UNKNOWN_SAMPLE = "unknown sample"
 
@@ -73,6 +73,10 @@ class Load:
     warnings: Counter[str] = field(default_factory=Counter)
     _highest: int = -(1 << 63)
     _number: dict[str, int | None] = field(default_factory=dict)
+    _repeats: Repeats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._repeats = Repeats(self.conn, self.load_id)
 
     def write(self, ordinal: int, chunk: Chunk, report: Callable[[Sequence[Reject]], None]) -> None:
         """Writes one chunk of a file in one transaction.
@@ -97,6 +101,8 @@ class Load:
                 tables[table] = sample.number_samples(self.conn, self.cohort or self.dataset, tables[table])
             for table in mentioning:
                 tables[table] = self._of_known(table, tables[table], rejects)
+            for table in (table for table in IDENTITY if table in tables):
+                tables[table] = self._repeats.first_only(table, tables[table], not self.counts[table], rejects)
             for table, rows in tables.items():
                 self.counts[table] += rows.num_rows
                 stored = ibd.from_both_sides(rows) if table == "ibd_segment" else rows

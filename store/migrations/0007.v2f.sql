@@ -25,6 +25,7 @@ CREATE TABLE v2f_score (
     load_id   integer NOT NULL,
     file      smallint NOT NULL,
     line      integer NOT NULL,
+    part      smallint NOT NULL,
     by_allele boolean NOT NULL,
     rsid      bigint,
     score     double precision NOT NULL,
@@ -35,7 +36,7 @@ CREATE TABLE v2f_score (
     tissue    text,
     components json,
     evidence  text[],
-    PRIMARY KEY (locus, load_id, file, line),
+    PRIMARY KEY (locus, load_id, file, line, part),
     UNIQUE NULLS NOT DISTINCT (locus, rsid, load_id, gene_id, gene, cell_type, tissue)
 );
 CREATE INDEX v2f_score_load ON v2f_score USING brin (load_id);
@@ -46,6 +47,7 @@ COMMENT ON COLUMN v2f_score.locus IS 'The variant, where the source names its al
 COMMENT ON COLUMN v2f_score.load_id IS 'The load.';
 COMMENT ON COLUMN v2f_score.file IS 'Which of its files, from 0.';
 COMMENT ON COLUMN v2f_score.line IS 'Line in the file, from 1.';
+COMMENT ON COLUMN v2f_score.part IS 'Which of the scores of the line, from 0: it may have one for each of several tissues.';
 COMMENT ON COLUMN v2f_score.by_allele IS 'True where locus is a variant.';
 COMMENT ON COLUMN v2f_score.rsid IS 'rsID as written, without rs: of several variants at the position it is about the one that has it. NULL where none is written.';
 COMMENT ON COLUMN v2f_score.score IS 'The score, in the scale of its source.';
@@ -94,7 +96,7 @@ COMMENT ON COLUMN v2f_element.gene IS 'Target gene: symbol as written.';
 COMMENT ON COLUMN v2f_element.cell_type IS 'Cell type as written.';
 COMMENT ON COLUMN v2f_element.tissue IS 'Tissue as written, NULL for none.';
 COMMENT ON COLUMN v2f_element.score IS 'Score of the link, in the scale of its source.';
-COMMENT ON COLUMN v2f_element.distance_to_tss IS 'Bases from the element to the start of the gene, where written.';
+COMMENT ON COLUMN v2f_element.distance_to_tss IS 'Bases from the element to the start of the gene, where written; halves rounded down.';
 COMMENT ON COLUMN v2f_element.self_promoter IS 'True where the element is the promoter of the gene.';
 
 CALL open_tables('v2f_run', 'v2f_score', 'v2f_element');

@@ -129,6 +129,7 @@ def test_leaf_fields_are_columns(name: str) -> None:
 JOINED = {
     "genotype_call": {"g.variant_key", "g.load_id", "c.sample_id"},
     "carrier": {"g.load_id", "t.ordinal"},  # of one variant
+    "v2f_score": {"t.load_id", "t.file", "t.line", "t.part"},  # of one variant
     "carried_variant": {"d.variant_key"},  # of one sample: each variant comes once
     "hbd_variant": {"d.variant_key"},
     "shared_variant": {"g.variant_key"},  # of one callset
