@@ -106,6 +106,14 @@ _TABLES = {
     # With the analyses that were there before, too.
     "ancestry": f"""SELECT s, l, ARRAY[{", ".join(_draw(seed, "s") for seed in range(24, 28))}]::real[]
         FROM generate_series(1, {SAMPLES}) s, unnest(%(ancestry)s || ARRAY(SELECT generate_series(1001, 1020))) l""",
+    "v2f_run": """VALUES (%(v2f)s, 'abc', NULL, 0.027, false)""",
+    # Some two dozen elements of 500 bases for each gene; scores of positions, and of variants for a gene.
+    "v2f_element": f"""SELECT %(v2f)s, 0, row_number() OVER (), g.chrom, 9, p.start, p.start + 499, NULL, 'intergenic', g.gene_id, g.symbol, 'C' || mod(n, 7), NULL,
+        {_draw(28, "g.start_pos + n")}, n * 1000, n = 0 FROM gene g, generate_series(0, 24) n, LATERAL (SELECT greatest(1, g.start_pos - 500000 + n * 40000) AS start) p""",
+    "v2f_score": f"""SELECT locus, %(v2f)s, 0, row_number() OVER (), 0, named, CASE WHEN NOT named THEN {_RS} END, {_draw(29)}, NULL, NULL,
+        CASE WHEN named THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END, CASE WHEN named THEN 'C1' END, NULL, NULL, NULL
+        FROM (SELECT DISTINCT ON (chrom, pos) * FROM variant) v CROSS JOIN LATERAL (SELECT {_draw(30)} < 0.2 AS named) n
+        CROSS JOIN LATERAL (SELECT CASE WHEN named THEN v.variant_key ELSE locus_key(v.chrom, v.pos) END AS locus) l WHERE {_draw(31)} < 0.3""",
     "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
         v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
@@ -133,6 +141,7 @@ def fill(url: str, variants: int) -> None:
                 ("panel", "samples"),
                 ("ibd", "ibd"),
                 ("ancestry", "ancestry"),
+                ("v2f", "v2f"),
             )
         }
         values = {name: load.load_id for name, load in loads.items()} | {
@@ -158,7 +167,7 @@ def fill(url: str, variants: int) -> None:
         for load in loads.values():
             load.finish()
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run")
+        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run")
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:

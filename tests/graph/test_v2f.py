@@ -182,6 +182,16 @@ def test_each_source_has_its_own_threshold(after: Api) -> None:
 
 
 @pytest.mark.requires_real
+def test_from_variants_to_genes_takes_as_many_statements_for_many_as_for_one(after: Api) -> None:
+    """Variants, their scores, the target genes, the variants of these, and the loads: one statement each, four levels deep."""
+    query = """query ($first: Int!) { variants(region: "22:19930000-19990000", first: $first) { nodes { v2fScores(first: 3) { nodes { score linkScore load { dataset }
+        targetGene { symbol v2fVariants(first: 2) { nodes { name } } } } } } } }"""
+    one, many = (after.cost(query, {"first": first}) for first in (1, 500))
+    assert one["statements"] <= many["statements"] == 5
+    found = [score for row in after.data(query, {"first": 500})["variants"]["nodes"] for score in row["v2fScores"]["nodes"]]
+    assert sum(bool(score["targetGene"] and score["targetGene"]["v2fVariants"]["nodes"]) for score in found) > 100
+
+
 def test_the_order_of_loads_does_not_matter(before: Api, after: Api) -> None:
     for region in (COMT, CYP2D6, "20:1900000-2000000"):
         one, other = (sorted(map(repr, rows(api, region))) for api in (before, after))
