@@ -56,6 +56,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
         source="hap-ibd", source_version="1.0", dataset="hapibd", version="min1cm", cohort="1000G", callset="kg300",
         surveyed_cm=SURVEYED_CM,
     )  # fmt: skip
+    loader_commands.v2f([DEMO / "v2f.synthetic.abc.tsv"], source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
     if serve:
         address = f"http://127.0.0.1:{port}"
         curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"

@@ -25,7 +25,7 @@ from store.genome import initialise, register_reference
 from store.reference import Reference
 from tests.conftest import REAL
 from tests.graph.api import Api
-from tests.graph.loading import load_genes, load_ibd, load_samples, load_scores, load_vcf
+from tests.graph.loading import load_genes, load_ibd, load_samples, load_scores, load_v2f, load_vcf
 from tests.graph.segments import REAL_RUNS, File, World, read_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -106,6 +106,7 @@ def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
         load_genes(url, DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz", dataset="refgene", version="hg19", assembly="GRCh37")
         run = {"source": "hap-ibd", "source_version": "1.0", "callset": "kg300", "surveyed_cm": 6.65}
         load_ibd(url, *HAPIBD, dataset="hapibd", version="min1cm", cohort="1000G", **run)
+        load_v2f(url, DEMO / "v2f.synthetic.abc.tsv", source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
         yield _name(url)
 
 

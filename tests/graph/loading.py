@@ -14,6 +14,7 @@ from loaders.ibd_job import ibd_job
 from loaders.people_job import ancestry_job
 from loaders.run import Outcome, ingest
 from loaders.samples_job import samples_job
+from loaders.v2f_job import v2f_job
 from loaders.vcf_job import vcf_job
 
 HEADER = """##fileformat=VCFv4.2
@@ -59,6 +60,11 @@ def load_ibd(url: str, *paths: Path, **options: Any) -> int:
 def load_frequencies(url: str, *paths: Path, **options: Any) -> int:
     """Loads frequencies of populations, as `vkg load frequencies` does. Returns its load_id."""
     return _load(url, frequencies_job, paths, options)
+
+
+def load_v2f(url: str, *paths: Path, **options: Any) -> int:
+    """Loads scores and links of variants to function, as `vkg load v2f` does. Returns their load_id."""
+    return _load(url, v2f_job, paths, options)
 
 
 def load_ancestry(url: str, path: Path, **options: Any) -> int:

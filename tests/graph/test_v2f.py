@@ -13,13 +13,11 @@ import psycopg
 import pytest
 
 from graph.app import Settings
-from loaders.run import Outcome, ingest
-from loaders.v2f_job import v2f_job
 from store.assembly import GRCH38
 from store.genome import initialise
 from tests.conftest import REAL
 from tests.graph.api import Api
-from tests.graph.loading import load_genes, load_vcf
+from tests.graph.loading import load_genes, load_v2f, load_vcf
 
 FILES = [
     ("chr22_grch38/abc.K562_chr22.EnhancerPredictionsFull_threshold0.027_self_promoter.tsv.gz", "abc", "ABC.Score", 0.027),
@@ -42,14 +40,6 @@ COMT_ROWS = [212, 209, 372, 0, 48, 546, 0]
 
 Row = tuple[str, str, str, str, float, str, str]
 """Variant, source, gene, cell type, score, element, matchedBy."""
-
-
-def load_v2f(url: str, *paths: Path, **options: Any) -> int:
-    """Loads files as `vkg load v2f` does. Returns the load_id."""
-    with psycopg.connect(url, autocommit=True) as conn:
-        outcome = ingest(conn, *v2f_job(conn, paths, **{"assembly": "GRCh38", **options}))
-        assert isinstance(outcome, Outcome)
-        return outcome.load.load_id
 
 
 def links_of(name: str, source: str, column: str) -> list[tuple[str, int, int, str, str, float, str]]:
@@ -117,8 +107,8 @@ def load_everything(url: str, scores_first: bool) -> None:
 
     def scores() -> None:
         for place, (name, source, *_) in enumerate(FILES):
-            load_v2f(url, REAL / name, source=source, dataset=f"links{place}")
-        load_v2f(url, REAL / CV2F, source="cv2f", dataset="cv2f")
+            load_v2f(url, REAL / name, source=source, dataset=f"links{place}", assembly="GRCh38")
+        load_v2f(url, REAL / CV2F, source="cv2f", dataset="cv2f", assembly="GRCh38")
 
     if scores_first:
         scores()
@@ -301,7 +291,7 @@ def test_scores_of_positions_are_about_the_variant_with_their_rsid_else_about_th
     ]
     path = tmp_path / "some.cv2f.txt"
     path.write_text("CHR\tBP\tSNP\tcV2F\n" + "".join(f"20\t{row}\t0.{n:02}\n" for n, row in enumerate(cv2f)))
-    load_v2f(store, path, source="cv2f")
+    load_v2f(store, path, source="cv2f", assembly="GRCh38")
     with Api(served(store)) as api:
         found = [(row["variant"], row["score"], row["matchedBy"]) for row in rows(api, "20", ["CV2F"])]
     assert found == [
@@ -329,7 +319,7 @@ def test_tables_name_alleles_and_lead_to_their_variant_alone(store: str, tmp_pat
     path.write_text(
         f"# synthetic\n{TABLE}20-100-A-G\t-3\tal049634.2\t\tT cell\t10\teQTL;Hi-C\t1.5\n20-100-A-T\t7\tB\tENSG00000000001\t\t\t\t\n"
     )
-    load_v2f(store, path, source="table", score_version="2")
+    load_v2f(store, path, source="table", score_version="2", assembly="GRCh38")
     fields = "source scoreVersion synthetic score linkScore percentile matchedBy geneName cellType evidence components element targetGene { geneId }"
     with Api(served(store)) as api:
         query = '{ variants(region: "20") { nodes { name v2fScores { nodes { %s } } } } }'
@@ -373,7 +363,7 @@ def test_variants_of_a_gene_may_begin_before_its_elements(store: str, tmp_path: 
     path.write_text(
         "chr\tstart\tend\tTargetGene\tTargetGeneEnsembl_ID\tABC.Score\n" + "".join(f"20\t{row}\t0.{n + 1}\n" for n, row in enumerate(links))
     )
-    load_v2f(store, path, source="abc")
+    load_v2f(store, path, source="abc", assembly="GRCh38")
     with Api(served(store)) as api:
         # The third link names an identifier that no annotation has, and a symbol that one has.
         named = ["20-5000-" + long + "-A", "20-9998-AA-A", "20-9998-AAA-A", "20-10000-A-G", "20-10009-A-AT", "20-20005-A-G"]
@@ -405,7 +395,7 @@ def test_scores_of_one_line_that_are_alike_are_on_pages_of_their_own(store: str,
     load_vcf(store, vcf(tmp_path / "v.vcf", "20 100 rs1 A G"))
     path = tmp_path / "some.cv2f.txt"
     path.write_text("CHR\tBP\tSNP\tLiver.cV2F\tBlood.cV2F\n20\t100\trs1\t0.5\t0.5\n")
-    load_v2f(store, path, source="cv2f")
+    load_v2f(store, path, source="cv2f", assembly="GRCh38")
     with Api(served(store)) as api:
         query = 'query ($after: String) { variant(id: "rs1") { v2fScores(first: 1, after: $after) { nodes { tissue } pageInfo { endCursor } } } }'
         first = api.data(query)["variant"]["v2fScores"]
