@@ -73,7 +73,7 @@ def ibd_job(
             _cohort, dataset=dataset, callset=callset, version=callset_version, own=Path(dataset).stem if create_samples else None
         )
         cohort = cohort_now(conn)
-        say(f"cohort {cohort}: --cohort NAME says otherwise")
+        say(f"cohort {cohort}" + ("" if callset and _visible(conn, callset, callset_version) else ": --cohort NAME says otherwise"))
     divided = [layout is not None and _divided(conn, cohort, path, layout) for path, layout in zip(files, layouts, strict=True)]
     phased = _phased(files, source, layouts, divided)
     run = {

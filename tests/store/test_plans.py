@@ -24,7 +24,7 @@ from tests.store.shapes import is_individual, shapes
 
 VARIANTS = 2_000_000
 
-SMALL = {"genome", "load", "dataset", "load_file", "release", "score", "frequency_population", "population", "ibd_run", "ancestry_run"}
+SMALL = {"genome", "load", "dataset", "load_file", "release", "score", "frequency_population", "population", "ibd_run", "ancestry_run", "v2f_run"}
 """Tables of the ledger and the like, which have at most some thousand rows."""
 
 THE_ORDER = "the order itself: it ends when the page is full"
