@@ -36,7 +36,6 @@ CREATE TABLE v2f_score (
     tissue    text,
     components json,
     evidence  text[],
-    PRIMARY KEY (locus, load_id, file, line, part),
     UNIQUE NULLS NOT DISTINCT (locus, rsid, load_id, gene_id, gene, cell_type, tissue)
 );
 CREATE INDEX v2f_score_load ON v2f_score USING brin (load_id);
@@ -75,9 +74,9 @@ CREATE TABLE v2f_element (
     tissue        text,
     score         double precision NOT NULL,
     distance_to_tss integer,
-    self_promoter boolean,
-    PRIMARY KEY (load_id, file, line)
+    self_promoter boolean
 );
+CREATE INDEX v2f_element_load ON v2f_element USING brin (load_id);
 CREATE INDEX v2f_element_over ON v2f_element (chrom, length_class, start_pos) INCLUDE (end_pos);
 CREATE INDEX v2f_element_gene_id ON v2f_element (gene_id) WHERE gene_id IS NOT NULL;
 CREATE INDEX v2f_element_gene ON v2f_element (upper(gene)) WHERE gene IS NOT NULL;
