@@ -72,7 +72,7 @@ def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
-    found = set(re.findall(r"\bvkg ((?:load |query |release |derive )?[a-z][a-z-]*)([^`\n#]*)", text))
+    found = set(re.findall(r"\bvkg ((?:load |query |release |derive )?[a-z][a-z0-9-]*)([^`\n#]*)", text))
     assert {command for command, _ in found} >= {
         "init",
         "serve",
