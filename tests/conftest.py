@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from store import embedded
 from store.migrate import migrate
@@ -26,6 +27,9 @@ REAL = ROOT.parent / "shared" / "data" / "real"  # files from real projects, too
 TEMPLATE = "vkg_template"
 
 _numbers = itertools.count()
+
+settings.register_profile("vkg", deadline=None)  # no test asserts a time, not even hypothesis's own
+settings.load_profile("vkg")
 
 
 def pytest_configure(config: pytest.Config) -> None:
