@@ -37,6 +37,17 @@ DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of th
 VersionOption = Annotated[str | None, typer.Option("--version", help="Version of the dataset; else today's date.")]
 AssemblyOption = Annotated[str | None, typer.Option("--assembly", help="GRCh37 or GRCh38, needed where the files do not tell theirs.")]
 HoldOption = Annotated[bool, typer.Option("--hold", help="Load, but don't publish: `vkg publish` makes it visible.")]
+ReferenceOption = Annotated[
+    Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
+]
+UnnormalizedOption = Annotated[
+    bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
+]
+LocusOption = Annotated[
+    str | None, typer.Option("--locus", metavar="CHROM,POS,REF,ALT", help="A table's columns of the variant, if named unusually.")
+]
+CohortOption = Annotated[str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/cohorts.md.")]
+CreateOption = Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail, and keep nothing, when any record is rejected.")]
 
 
@@ -60,9 +71,7 @@ def report(outcome: Outcome | AlreadyLoaded) -> None:
 @load.command()
 def vcf(
     files: Files,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
-    ] = None,
+    reference: ReferenceOption = None,
     dataset: DatasetOption = None,
     version: VersionOption = None,
     assembly: AssemblyOption = None,
@@ -75,9 +84,7 @@ def vcf(
     keep_format: Annotated[bool, typer.Option("--keep-format", help="Keep DP, GQ and AD of the genotypes too.")] = False,
     sites_only: Annotated[bool, typer.Option("--sites-only", help="Leave genotypes out.")] = False,
     hold: HoldOption = False,
-    unnormalized: Annotated[
-        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
-    ] = False,
+    unnormalized: UnnormalizedOption = False,
     strict: StrictOption = False,
 ) -> None:
     """Load VCF or BCF files, sites and genotypes, all of them as one load.
@@ -132,19 +139,13 @@ def scores(
     ] = None,
     column: Annotated[list[str] | None, typer.Option("--column", help="Column of a table that is a score.")] = None,
     info: Annotated[list[str] | None, typer.Option("--info", help="INFO key of a VCF that is a score.")] = None,
-    locus: Annotated[
-        str | None, typer.Option("--locus", metavar="CHROM,POS,REF,ALT", help="The table's columns of the variant, if named unusually.")
-    ] = None,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
-    ] = None,
+    locus: LocusOption = None,
+    reference: ReferenceOption = None,
     dataset: DatasetOption = None,
     version: Annotated[str | None, typer.Option("--version", "--score-version", help="Version of the scores; else today's date.")] = None,
     assembly: AssemblyOption = None,
     hold: HoldOption = False,
-    unnormalized: Annotated[
-        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
-    ] = False,
+    unnormalized: UnnormalizedOption = False,
     strict: StrictOption = False,
 ) -> None:
     """Load numbers per variant: columns of a table (TSV or CSV, 1-based positions), or INFO keys of a VCF.
@@ -175,9 +176,7 @@ def scores(
 @load.command()
 def samples(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    cohort: Annotated[
-        str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/cohorts.md.")
-    ] = None,
+    cohort: CohortOption = None,
     dataset: DatasetOption = None,
     version: VersionOption = None,
     hold: HoldOption = False,
@@ -226,10 +225,8 @@ def ancestry(
         Path | None, typer.Option("--eigenval", help="The eigenvalues; else the file beside, of the same name but .eigenval.")
     ] = None,
     unscaled: Annotated[bool, typer.Option("--unscaled", help="Keep the components as they are, not weighed by eigenvalues.")] = False,
-    cohort: Annotated[
-        str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/cohorts.md.")
-    ] = None,
-    create_samples: Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")] = False,
+    cohort: CohortOption = None,
+    create_samples: CreateOption = False,
     dataset: DatasetOption = None,
     version: VersionOption = None,
     hold: HoldOption = False,
@@ -290,7 +287,7 @@ def ibd(
     cohort: Annotated[
         str | None, typer.Option("--cohort", help="The people whose names these are. Without it: see docs/loading.md.")
     ] = None,
-    create_samples: Annotated[bool, typer.Option("--create-samples", help="Add samples that the cohort does not have.")] = False,
+    create_samples: CreateOption = False,
     surveyed_cm: Annotated[
         float | None,
         typer.Option(
@@ -338,19 +335,13 @@ def load_frequencies(
         str | None,
         typer.Option("--namespace", help="What goes before the populations' names (gnomad:afr); else the dataset. '' for nothing."),
     ] = None,
-    locus: Annotated[
-        str | None, typer.Option("--locus", metavar="CHROM,POS,REF,ALT", help="A table's columns of the variant, if named unusually.")
-    ] = None,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", help="FASTA of the assembly, indexed; else the one registered with the store.")
-    ] = None,
+    locus: LocusOption = None,
+    reference: ReferenceOption = None,
     dataset: DatasetOption = None,
     version: VersionOption = None,
     assembly: AssemblyOption = None,
     hold: HoldOption = False,
-    unnormalized: Annotated[
-        bool, typer.Option("--unnormalized", help="Keep indels where there is no reference to left-align them, just trimmed.")
-    ] = False,
+    unnormalized: UnnormalizedOption = False,
     strict: StrictOption = False,
 ) -> None:
     """Load allele frequencies of populations: INFO keys of VCF or BCF files (gnomAD, 1000 Genomes), or columns of tables (1-based positions).
