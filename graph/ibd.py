@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,9 +198,9 @@ class SharedSegmentEdge(Edge[IBDSegment]):
 async def runs(ctx: Context, view: View) -> list[Any]:
     """The visible runs, oldest first: rows of the statement ibd_runs."""
     key = ("ibd_runs", view)
-    if key not in ctx.loaders:
-        ctx.loaders[key] = await ctx.query(statement("ibd_runs"), list(view.loads))
-    return ctx.loaders[key]
+    if key not in ctx.loaders:  # several fields may ask at once
+        ctx.loaders[key] = asyncio.ensure_future(ctx.query(statement("ibd_runs"), list(view.loads)))
+    return await ctx.loaders[key]
 
 
 async def runs_of(ctx: Context, view: View, source: str | None) -> list[int] | None:
