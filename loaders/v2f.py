@@ -30,8 +30,7 @@ from store.accession import split_version
 from store.assembly import NAMES, Assembly, chrom_code
 from store.copy import Chunk, Reject
 from store.errors import InvalidName
-from store.ibd import length_class
-from store.region import locus_key, pos1
+from store.region import length_class, locus_key, pos1
 from store.variant_key import encode_one
 from store.variant_name import Alleles, parse_name
 

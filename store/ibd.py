@@ -11,13 +11,9 @@ import pyarrow as pa
 from .assembly import LAST_AUTOSOME
 from .genotype import CARRIED, callsets_asked, genotype_text
 from .read import By, Order, Read
+from .region import LENGTH_CLASSES, length_class
 from .sample import SAMPLE
 from .variant import CHROM, VARIANT
-
-
-def length_class(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Bits of the difference of the ends: a segment of class c that covers a position p begins after p - 2^c, and not after p."""
-    return np.frexp(np.asarray(end, np.float64) - start)[1].astype(np.int16)
 
 
 def from_both_sides(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -161,7 +157,7 @@ OVER = replace(
         "haplotype2": "t.other_haplotype",
     },
     # By length classes, so that an index finds all that cover a position, and little else; each segment once.
-    source="""generate_series(0, 28) c CROSS JOIN LATERAL (SELECT s.* FROM ibd_segment s WHERE s.chrom = k.chrom AND s.length_class = c
+    source=f"""{LENGTH_CLASSES} CROSS JOIN LATERAL (SELECT s.* FROM ibd_segment s WHERE s.chrom = k.chrom AND s.length_class = c
         AND s.start_pos <= k.pos AND s.start_pos > k.pos - (1 << c) AND s.end_pos >= k.pos AND s.sample_id < s.other_id OFFSET 0) t""",
     by={"variant": By(anchor=_VARIANTS)},
 )

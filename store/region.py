@@ -39,6 +39,15 @@ def locus_key(chrom: int, pos: int) -> int:
     return ((chrom << 59) | (max(pos0(pos), 0) << 31)) - SIGN
 
 
+LENGTH_CLASSES = "generate_series(0, 28) c"
+"""SQL of all classes of lengths: no chromosome is longer than the last."""
+
+
+def length_class(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Bits of the difference of the ends: a stretch of class c that covers a position p begins after p - 2^c, and not after p."""
+    return np.frexp(np.asarray(end, np.float64) - start)[1].astype(np.int16)
+
+
 @dataclass(frozen=True)
 class Region:
     """A stretch of one chromosome: `chrom` is a code (1-25), `start` and `end` are 1-based and inclusive."""

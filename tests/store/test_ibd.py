@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from loaders.ibd import SCHEMA
 from store.assembly import GRCH37, GRCH38
 from store.copy import copy_rows
-from store.ibd import OVER, RELATIVE, from_both_sides, length_class
+from store.ibd import OVER, RELATIVE, from_both_sides
 from store.read import compose, ordered_columns, where
+from store.region import length_class
 from store.release import current
 from store.statements import statement
 from tests.store.chunks import key
