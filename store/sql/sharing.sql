@@ -12,7 +12,7 @@ WHERE t.load_id = ANY($1::int[]) ORDER BY t.load_id;
 -- name: pair_sharing
 -- What pairs share in runs, segments of at least some length. Lengths are unions: where segments overlap, bases count once; in two, where both
 -- haplotypes of each are shared: segments of type 2, and the overlaps of segments that join the one and the other haplotypes. That is NULL where
--- some segment says neither its type nor its haplotypes.
+-- some segment says neither its type nor its haplotypes; and never more than the total, where segments differ in cM per base.
 -- $1 and $2 samples, $3 runs, $4 least cM, $5 last autosome. Individual-level.
 WITH segment AS (SELECT p.n, t.* FROM unnest($1::int[], $2::int[], $3::int[]) WITH ORDINALITY AS p (sample1, sample2, run, n)
     CROSS JOIN LATERAL (SELECT s.chrom, s.start_pos, s.end_pos, s.length_cm, s.haplotype, s.other_haplotype, s.ibd_type, s.file, s.line FROM ibd_segment s
@@ -26,7 +26,7 @@ measured AS (SELECT n, chrom, new_cm(length_cm, start_pos, end_pos, max(end_pos)
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     UNION ALL SELECT n, chrom, 0, new_cm(length_cm, start_pos, end_pos, max(end_pos) OVER earlier) FROM double
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-SELECT m.n, m.total_cm, CASE WHEN s.typed THEN m.ibd2_cm END AS ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
+SELECT m.n, m.total_cm, CASE WHEN s.typed THEN least(m.ibd2_cm, m.total_cm) END AS ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
 FROM (SELECT n, round((sum(cm) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS total_cm,
     round((sum(cm2) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS ibd2_cm, round((sum(cm) FILTER (WHERE chrom > $5))::numeric, 6)::float8 AS x_cm
     FROM measured GROUP BY n) m JOIN (SELECT n, count(*)::int AS segment_count, max(length_cm) AS longest_cm,

@@ -291,3 +291,26 @@ def test_the_callset_of_a_run_is_that_of_its_name_version_and_cohort_where_it_is
     assert second in current(db).loads
     assert first not in current(db).loads
     assert callset(run) is None, "another version may be phased otherwise"
+
+
+def test_both_haplotypes_share_no_more_than_is_shared(conn: Conn) -> None:
+    """Of two segments over the same bases the first counts in the total; the other one, of type 2, may have more cM a base."""
+    both = {
+        "sample_id": 1,
+        "other_id": 2,
+        "file": 0,
+        "chrom": 1,
+        "start_pos": 1,
+        "haplotype": None,
+        "other_haplotype": None,
+        "markers": None,
+        "score": None,
+    }
+    rows = [
+        both | {"line": 2, "end_pos": 200, "ibd_type": 1, "length_cm": 1.0},
+        both | {"line": 4, "end_pos": 100, "ibd_type": 2, "length_cm": 10.0},
+    ]
+    with conn.transaction(force_rollback=True):
+        found = stored(conn, rows).execute(statement("pair_sharing"), [[1], [2], [RUN], 0.0, 22]).fetchall()
+    ((_, total, ibd2, *_),) = found
+    assert total == ibd2 == 1.0
