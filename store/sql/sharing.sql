@@ -26,7 +26,7 @@ measured AS (SELECT n, chrom, new_cm(length_cm, start_pos, end_pos, max(end_pos)
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     UNION ALL SELECT n, chrom, 0, new_cm(length_cm, start_pos, end_pos, max(end_pos) OVER earlier) FROM double
         WINDOW earlier AS (PARTITION BY n, chrom ORDER BY start_pos, end_pos DESC, file, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-SELECT m.n, m.total_cm, CASE WHEN s.typed THEN least(m.ibd2_cm, m.total_cm) END AS ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
+SELECT m.n, m.total_cm, CASE WHEN s.typed THEN coalesce(least(m.ibd2_cm, m.total_cm), 0) END AS ibd2_cm, m.x_cm, s.segment_count, s.longest_cm
 FROM (SELECT n, round((sum(cm) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS total_cm,
     round((sum(cm2) FILTER (WHERE chrom <= $5))::numeric, 6)::float8 AS ibd2_cm, round((sum(cm) FILTER (WHERE chrom > $5))::numeric, 6)::float8 AS x_cm
     FROM measured GROUP BY n) m JOIN (SELECT n, count(*)::int AS segment_count, max(length_cm) AS longest_cm,

@@ -314,3 +314,14 @@ def test_both_haplotypes_share_no_more_than_is_shared(conn: Conn) -> None:
         found = stored(conn, rows).execute(statement("pair_sharing"), [[1], [2], [RUN], 0.0, 22]).fetchall()
     ((_, total, ibd2, *_),) = found
     assert total == ibd2 == 1.0
+
+
+def test_who_share_on_x_alone_share_nothing_of_the_autosomes(conn: Conn) -> None:
+    """That is known, so that it is 0 and not null."""
+    rows = [
+        {"sample_id": 1, "other_id": 2, "file": 0, "line": 2, "chrom": 23, "start_pos": 1, "end_pos": 9, "haplotype": 1, "other_haplotype": 2,
+         "ibd_type": None, "length_cm": 3.0, "markers": None, "score": None},
+    ]  # fmt: skip
+    with conn.transaction(force_rollback=True):
+        ((_, total, ibd2, on_x, *_),) = stored(conn, rows).execute(statement("pair_sharing"), [[1], [2], [RUN], 0.0, 22]).fetchall()
+    assert (total or 0, ibd2, on_x) == (0, 0, 3.0)
