@@ -1,11 +1,11 @@
 """A store of synthetic variants, as dense and as clinical as real ones, for benchmarks and for the test of plans.
 
-Comes in: a database with the migrations applied and nothing loaded. Goes out: seven published loads. Variants lie one
+Comes in: a database with the migrations applied and nothing loaded. Goes out: ten published loads. Variants lie one
 per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
 stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, and genotypes
 of `SAMPLES` people, `clinical` has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all,
 `genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset. Of these `ibd` has
-segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie.
+segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie. `v2f`, `enformer` and `metacells` (fifty) say of variants and genes what methods and cells do.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _GENE_SPACING = 155_000
 _IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom * 100000 + v.pos / ' + str(_GENE_SPACING))}"
 _GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
 _STRIDE, _LONGEST = 31, 150
+_METACELLS = 50
 _OF_PEOPLE = ("callset", "panel", "ibd", "ancestry")
 _LONGEST_SHARED = 10_000_000
 _RS = "(v.variant_key / 1073741824 & 1073741823)"  # unique enough: a third of dbSNP's range, and few variants share one
@@ -66,7 +67,7 @@ _TABLES = {
     "rsid": f"""SELECT {_RS}, v.variant_key, l.load_id FROM variant v JOIN (VALUES (%(callset)s, true), (%(clinical)s, false)) l (load_id, callset)
         ON CASE WHEN l.callset THEN {_CALLSET} ELSE {_CLINICAL} END WHERE {_draw(3)} < 0.8""",
     "population_frequency": f"""SELECT v.variant_key, %(callset)s, ARRAY[round({_AF} * 5008)::int, NULL, NULL], ARRAY[5008, NULL, NULL],
-        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL, NULL, NULL
+        ARRAY[{_AF}, round(({_AF} * {_draw(7)})::numeric, 4), round(({_AF} * {_draw(8)})::numeric, 4)]::float8[], NULL, NULL, NULL, NULL
         FROM variant v WHERE {_CALLSET}""",
     "transcript_consequence": f"""SELECT v.variant_key, %(callset)s, n, 'VEP', severity, impact, terms, CASE WHEN {_IN_GENE} THEN {_GENE} END,
         CASE WHEN {_IN_GENE} THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END,
@@ -109,12 +110,26 @@ _TABLES = {
     "v2f_run": """VALUES (%(v2f)s, 'abc', NULL, 0.027, false)""",
     # Some two dozen elements of 500 bases for each gene; scores of positions, and of variants for a gene.
     "v2f_element": f"""SELECT %(v2f)s, 0, row_number() OVER (), g.chrom, 9, p.start, p.start + 499, NULL, 'intergenic', g.gene_id, g.symbol, 'C' || mod(n, 7), NULL,
-        {_draw(28, "g.start_pos + n")}, n * 1000, n = 0 FROM gene g, generate_series(0, 24) n, LATERAL (SELECT greatest(1, g.start_pos - 500000 + n * 40000) AS start) p""",
+        {_draw(28, "g.start_pos + n")}, n * 1000, n = 0, NULL FROM gene g, generate_series(0, 24) n, LATERAL (SELECT greatest(1, g.start_pos - 500000 + n * 40000) AS start) p""",
     "v2f_score": f"""SELECT locus, %(v2f)s, 0, row_number() OVER (), 0, named, CASE WHEN NOT named THEN {_RS} END, {_draw(29)}, NULL, NULL,
-        CASE WHEN named THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END, CASE WHEN named THEN 'C1' END, NULL, NULL, NULL
+        CASE WHEN named THEN 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING} END, CASE WHEN named THEN 'C1' END, NULL, NULL, NULL, NULL
         FROM (SELECT DISTINCT ON (chrom, pos) * FROM variant) v CROSS JOIN LATERAL (SELECT {_draw(30)} < 0.2 AS named) n
         CROSS JOIN LATERAL (SELECT CASE WHEN named THEN v.variant_key ELSE locus_key(v.chrom, v.pos) END AS locus) l WHERE {_draw(31)} < 0.3""",
-    "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)} FROM variant v WHERE {_draw(14)} < 0.5",
+    "enformer_run": """VALUES (%(enformer)s, 'SAD', 0.1, 'ALL', 5313, 0, '{LIVER:CAGE,BRAIN:CAGE}'::text[], false)""",
+    "enformer_track": """SELECT %(enformer)s, n, 'T' || n, (ARRAY['CAGE', 'DNASE', 'CHIP'])[1 + mod(n, 3)], 'CHIP:liver', (ARRAY['LIVER', 'BRAIN', NULL])[1 + mod(n, 3)]
+        FROM generate_series(0, 5312) n""",
+    # Without the effects on all tracks, which lie apart from their rows.
+    "enformer_effect": f"""SELECT v.variant_key, %(enformer)s, 0, row_number() OVER (), false, NULL, {_draw(32)} - 0.5, floor(5313 * {_draw(33)}), floor(5313 * {_draw(34)}),
+        ARRAY[{_draw(35)} - 0.5, {_draw(36)} - 0.5]::real[], ARRAY[3, 4]::smallint[], NULL, NULL, NULL, NULL FROM variant v WHERE {_draw(37)} < 0.2""",
+    "metacell_run": f"""VALUES (%(metacells)s, 'CELLS', 'raw.X', 'COUNTS', 20000, '{{T0,T1,T2,T3,T4}}'::text[], 'X_pca', 'X_umap', 100000, 'X')""",
+    "metacell": f"""SELECT %(metacells)s, n, 'SEACell-' || n, 'T' || mod(n, 5), 1, 'blood', NULL, 50, {_draw(38, "n")}, {_draw(39, "n")},
+        ARRAY[{_draw(40, "n")}, {_draw(41, "n")}]::vector, ARRAY(SELECT symbol FROM gene ORDER BY gene_id LIMIT 100) FROM generate_series(0, {_METACELLS - 1}) n""",
+    "metacell_expression": f"""SELECT g.symbol, %(metacells)s, g.gene_id, 0.5, m.values[:5], m.values, m.values, m.values FROM gene g
+        CROSS JOIN LATERAL (SELECT array_agg(3 * {_draw(42, "g.start_pos + n")} ORDER BY n)::real[] AS values FROM generate_series(1, {_METACELLS}) n) m""",
+    "metacell_peak": f"""SELECT %(metacells)s, row_number() OVER () - 1, c.chrom, 9, start, start + 499, array_fill(0.5::real, ARRAY[{_METACELLS}]), NULL
+        FROM unnest(%(lengths)s::int[]) WITH ORDINALITY c (length, chrom), generate_series(1, length - 1000, 31000) start""",
+    "gene_alias": "SELECT 'A' || symbol, gene_id, load_id FROM gene",
+    "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)}, NULL FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
         v.pos + 5000 + (140000 * {_draw(10, "v.chrom * 100000 + v.pos / " + str(_GENE_SPACING))})::int,
         CASE WHEN mod(v.pos / {_GENE_SPACING}, 2) = 0 THEN 1 ELSE -1 END, CASE WHEN mod(v.pos / {_GENE_SPACING}, 3) = 0 THEN 'lncRNA' ELSE 'protein_coding' END,
@@ -142,6 +157,8 @@ def fill(url: str, variants: int) -> None:
                 ("ibd", "ibd"),
                 ("ancestry", "ancestry"),
                 ("v2f", "v2f"),
+                ("enformer", "enformer"),
+                ("metacells", "metacells"),
             )
         }
         values = {name: load.load_id for name, load in loads.items()} | {
@@ -167,7 +184,7 @@ def fill(url: str, variants: int) -> None:
         for load in loads.values():
             load.finish()
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run")
+        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run")
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:

@@ -108,6 +108,7 @@ class VariantScore:
     name: str = leaf("Name of the score (CADD_PHRED ...).")
     value: float = leaf("The number, in the score's own unit.")
     description: str | None = leaf("What the file says about the score.")
+    source_locus: str | None = leaf("CHROM:POS:REF:ALT as in the file, where it was lifted over from another assembly.")
 
     @link(LOAD, by="pk", on="load_id")
     def load(ctx: Context) -> Load:
@@ -133,6 +134,7 @@ class Frequency:
     filter: list[str] | None = leaf(
         "FILTER of the record of a file of frequencies: PASS, or the failed filters. Null where it is not filtered, and of files whose records tell it."
     )
+    source_locus: str | None = leaf("CHROM:POS:REF:ALT as in the file, where it was lifted over from another assembly.")
 
     @link(POPULATION, by="pk", on="population")
     def of_population(ctx: Context) -> Population | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import strawberry
 from aiodataloader import DataLoader
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
-from store.read import Order, ordered_columns
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Order, Read, compose, ordered_columns
 
 from .context import Context, View
 from .cursor import decode_cursor, encode_cursor
@@ -101,9 +101,26 @@ def page_of(items: Sequence[Any], name: str, view: View, window: Window) -> Any:
 
 
 def _object(cls: type, columns: tuple[str, ...], row: Any, width: int, view: View) -> Any:
+    return object_of(cls, zip(columns, row[width:], strict=True), view)
+
+
+def object_of(cls: type, columns: Iterable[tuple[str, Any]] | Mapping[str, Any], view: View) -> Any:
+    """An object of the graph, of columns of its Read."""
     made: Any = object.__new__(cls)
-    made.__dict__.update(zip(columns, row[width:], strict=True), _view=view)
+    made.__dict__.update(columns, _view=view)
     return made
+
+
+async def read_all(
+    ctx: Context, view: View, read: Read, by: str, keys: Sequence[Any], *, columns: Iterable[str] | None = None, where: Filter = EVERYTHING, **values: Any
+) -> list[tuple[Any, dict[str, Any]]]:  # fmt: skip
+    """(parent, columns) of all rows of a Read for these parents, in its first order; in one statement. For what is made of rows, not read by a link."""
+    names = ordered_columns(read, read.columns if columns is None else columns)
+    order = next(iter(read.orders))
+    statement, bound = compose(read, by, columns=names, order=order, filter=where, mode="all", per_parent=read.by[by].anchor is not None)
+    fixed = {"keys": list(keys), "loads": list(view.loads), "lo": LOWEST, "hi": HIGHEST, "limit": HIGHEST}
+    width = 1 + len(read.orders[order].columns)
+    return [(row[0], dict(zip(names, row[width:], strict=True))) for row in await ctx.fetch(statement, fixed | bound | values)]
 
 
 def _edge(cls: type, node: Any, cursor: str) -> Any:

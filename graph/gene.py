@@ -10,19 +10,22 @@ import strawberry
 
 from store.gene import GENE, LONGEST_FLANK, TRANSCRIPT
 from store.ledger import LOAD
+from store.metacell import EXPRESSION
 from store.read import where
 from store.v2f import TARGETING
 from store.variant import VARIANT
 
-from .context import Context
+from .context import Context, View
 from .errors import UserError
 from .filters import VariantFilter, conditions
 from .link import Ask, Connection, Edge, define, entity, leaf, link, made_of
+from .metacell import MinExpression, OfCellType, OfDataset, check_cell_types, checked_expression
 from .node import Node
 from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
 
 if TYPE_CHECKING:
     from .ledger import Load
+    from .metacell import MetacellExpression
     from .variant import Variant
 
 Flank = Annotated[int, strawberry.argument(description=f"Bases on either side, 0 to {LONGEST_FLANK:,}.")]
@@ -86,6 +89,15 @@ class Gene(Node):
         their source count only where minScore says so."""
         least = checked_score(min_score, source)
         return Ask(conditions(filter), {"sources": sources_of(source), "cell_types": cell_type, "min_score": least})
+
+    @link(EXPRESSION, by="gene", on="gene_id")
+    async def expression(
+        ctx: Context, view: View, *, dataset: OfDataset = None, cell_type: OfCellType = None, min_expression: MinExpression = None
+    ) -> Connection[MetacellExpression]:  # fmt: skip
+        """What metacells express of it, highest first."""
+        await check_cell_types(ctx, view, cell_type)
+        least = checked_expression(min_expression) if min_expression is not None else None
+        return Ask(where(dataset=dataset, cell_type=cell_type, least=least))
 
     @link(TRANSCRIPT, by="gene", on="gene_id")
     def transcripts(ctx: Context, *, canonical: Canonical = None, biotype: Biotypes = None) -> Connection[Transcript]:

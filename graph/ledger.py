@@ -25,6 +25,8 @@ class DatasetKind(Enum):
     ANCESTRY = strawberry.enum_value("ANCESTRY", description="Principal components of people.")
     FREQUENCIES = strawberry.enum_value("FREQUENCIES", description="Allele frequencies of populations, without variants.")
     V2F = strawberry.enum_value("V2F", description="Variant-to-function scores: of variants, and of links of elements to genes.")
+    ENFORMER = strawberry.enum_value("ENFORMER", description="Effects that Enformer predicts.")
+    METACELLS = strawberry.enum_value("METACELLS", description="Expression and accessibility in metacells.")
 
 
 @entity(LOAD, description="One version of one dataset in the store: the provenance of every observation.", key_of=whole_number)
@@ -34,6 +36,7 @@ class Load(Node):
     version: str = leaf("Version given when it was loaded, else the day.")
     kind: DatasetKind = leaf("What the dataset holds.")
     normalized: bool = leaf("False when indels were loaded without a reference to align them to.")
+    lifted_from: str | None = leaf("Assembly of the files, where their positions were lifted over to that of the store; null else.")
     loaded_at: Timestamp = leaf("When its last row was written.")
     record_count: BigInt = leaf("Records read from its files.")
     reject_count: BigInt = leaf("Records or alleles that were rejected; see <file>.rejects.tsv of the load.")

@@ -95,6 +95,9 @@ def _selections(
             found.depth = max(found.depth, depth)
             _check("DEPTH", "levels of fields", depth, DEPTH)
             if node.selection_set is None:
+                if parent is not None and (cost := _metadata(parent.fields.get(node.name.value)).get("cost", 0)):
+                    found.cost += parents * cost
+                    _check("COST", "objects", found.cost, COST)
                 continue
             if parent is None or node.name.value.startswith("__"):  # introspection reads no objects
                 _selections(schema, None, node.selection_set, fragments, variables, parents, depth + 1, found)
@@ -138,8 +141,8 @@ def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -
 
 
 def _metadata(field: Any) -> dict[str, Any]:
-    """What the field was declared with."""
-    return getattr(field.extensions.get("strawberry-definition"), "metadata", {})
+    """What the field was declared with; nothing for those that GraphQL itself has (__typename)."""
+    return {} if field is None else getattr(field.extensions.get("strawberry-definition"), "metadata", {})
 
 
 def _value(node: Any, variables: dict[str, Any]) -> Any:

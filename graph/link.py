@@ -172,7 +172,8 @@ def _field(
     ]
     module = inspect.getmodule(function)
     for name, value in vars(module).items():  # input types, enums and argument descriptions of the declaring module
-        names.__dict__.setdefault(name, value)
+        if names.__dict__.setdefault(name, value) is not value and typing.get_origin(value) is typing.Annotated:
+            raise TypeError(f"{function.__module__}.{name}: another module has an argument of that name")
     returns = function.__annotations__["return"]
     arguments = [p.replace(kind=kind.KEYWORD_ONLY) for p in parameters]
     signature = inspect.Signature([kind("self", kind.POSITIONAL_OR_KEYWORD), info, *arguments, *pages], return_annotation=returns)

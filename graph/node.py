@@ -26,6 +26,11 @@ def ref(id: str) -> Ref:
     return Ref(kind, parsed)
 
 
+def numbered(text: str) -> int | None:
+    """The key of a row whose number has its load in it: of up to 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def whole_number(text: str) -> int | None:
     """The key of a numbered row."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from store.enformer import ALTERING, REACH, TRACK
 from store.gene import GENE
 from store.ibd import RUN, SHARED, SHARED_BY_BOTH
 from store.ledger import LOAD, RELEASE
+from store.metacell import AFFECTING, METACELL
 from store.read import both, where
 from store.region import Region
 from store.sample import CALLSET, POPULATION, SAMPLE
@@ -17,18 +19,23 @@ from store.statements import statement
 from store.v2f import TARGETING
 from store.variant import VARIANT
 
+from .altering import ExpressionAlteringEdge
+from .cell_context import EXPRESSED, Expressed
 from .context import Context, View
+from .enformer import EnformerTissue, MinEffect, OfAssays, OfTissues, checked_effect
 from .errors import UserError
 from .filters import conditions
 from .gene import Filter, Flank
-from .genotype import Callsets
+from .genotype import Callsets, names_of
 from .ibd import MinLength, Source, checked_length, run_of_pair, runs_of
 from .ledger import DatasetKind
 from .link import Ask, Connection, EdgeConnection, Ref, computed, define, leaf, link
+from .metacell import OfCellType, OfCondition, OfTissue, check_cell_types, checked_expression
 from .node import Node, ref
-from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, only_sample, sample_ids, two_samples
+from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, one_sample, only_sample, sample_ids, two_samples
 from .place import GeneName, Ids, RegionText, keys_of, named_gene, one_place, only_gene, place
 from .relation import ROOT
+from .report import SampleContext, VariantContext
 from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs
@@ -36,9 +43,11 @@ from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
 from .variant import Datasets, Populations
 
 if TYPE_CHECKING:
+    from .enformer import EnformerTrack
     from .gene import Gene
     from .ibd import IBDRun
     from .ledger import Load, Release
+    from .metacell import Metacell
     from .sample import Callset, Population, Sample
     from .sharing import IBDSharing, SharedVariantEdge
     from .variant import Variant
@@ -106,6 +115,12 @@ class Store:
     async def populations(ctx: Context, view: View, keys: Sequence[int]) -> list[str]:
         """Names of the populations that frequencies can have."""
         rows = await ctx.query(statement("population_names"), list(view.loads))
+        return [(key, row[0]) for key in keys for row in rows]
+
+    @computed(on="key")
+    async def cell_types(ctx: Context, view: View, keys: Sequence[int]) -> list[str]:
+        """Names of the cell types that metacells can be of."""
+        rows = await ctx.query(statement("cell_types"), list(view.loads))
         return [(key, row[0]) for key in keys for row in rows]
 
 
@@ -196,6 +211,58 @@ class Query:
         least = checked_score(min_score, source)
         target = (await named_gene(ctx, view, gene))["gene_id"]
         return Ask(conditions(filter), {"gene_id": target, "sources": sources_of(source), "cell_types": cell_type, "min_score": least})
+
+    @link(AFFECTING, by="cell_type")
+    async def variants_affecting_cell_type(
+        ctx: Context, view: View, *, cell_type: Annotated[str, strawberry.argument(description="A cell type, as the metacells' dataset writes it.")],
+        source: Sources = None, min_v2f: MinScore = None, min_expression: Expressed = EXPRESSED, region: RegionText = None, filter: Filter = None,
+    ) -> Connection[Variant]:  # fmt: skip
+        """Variants that methods say act on a gene which some metacell of the cell type expresses, in genome order. Links below the threshold of their
+        source count only where minV2f says so."""
+        await check_cell_types(ctx, view, [cell_type])
+        least = checked_score(min_v2f, source, "minV2f")
+        asked = conditions(filter)
+        bounds = await place(ctx, view, region, None, 0, AFFECTING, asked)
+        values = {"metacell_type": cell_type, "min_expression": checked_expression(min_expression)}
+        return Ask(asked, values | {"sources": sources_of(source), "cell_types": None, "min_score": least} | bounds)
+
+    @link(ALTERING, by="region")
+    async def expression_altering_variants(
+        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="Symbol or identifier of a gene.")],
+        tissue: Annotated[EnformerTissue, strawberry.argument(description="The tissue.")], min_effect: MinEffect = 0.1, flank: Flank = REACH,
+        filter: Filter = None,
+    ) -> EdgeConnection[Variant, ExpressionAlteringEdge]:  # fmt: skip
+        """Variants that Enformer predicts to change expression (CAGE) in a tissue, in or near a gene, in genome order. Effects are on all that is
+        expressed within reach of the variant, so the flank is the model's: half of its output."""
+        asked = both(conditions(filter), where(least=checked_effect(min_effect)))
+        return Ask(asked, {"summary": f"{tissue.name}:CAGE"} | await place(ctx, view, None, gene, flank, ALTERING, asked))
+
+    @computed()
+    async def variant_context(
+        ctx: Context, view: View, keys: Sequence[int], *, id: Annotated[str, strawberry.argument(description="A name in any form that `resolve` takes.")],
+        sample: Annotated[str | None, strawberry.argument(description="Name of a sample, or COHORT/NAME: the report is also of the variant in it.")] = None,
+    ) -> VariantContext | None:  # fmt: skip
+        """The complete report of a variant, and where a sample is named of the variant in it; null where no visible file has the variant."""
+        key = await one_variant(ctx, view, id)
+        number = (await one_sample(ctx, view, sample))["sample_id"] if sample is not None else None
+        found = SampleContext(call=f"{key}:{number}", sample_id=number) if number is not None else None
+        return [] if key is None else [(ROOT, VariantContext(variant_key=key, in_sample=found))]
+
+    @link(METACELL, by="all")
+    async def metacells(
+        ctx: Context, view: View, *, dataset: Datasets = None, cell_type: OfCellType = None, tissue: OfTissue = None, condition: OfCondition = None,
+        name: Annotated[list[str] | None, strawberry.argument(description="Only metacells of these names.")] = None,
+    ) -> Connection[Metacell]:  # fmt: skip
+        """Metacells, oldest load first, in the order of their files."""
+        await check_cell_types(ctx, view, cell_type)
+        return Ask(where(dataset=dataset, cell_type=cell_type, tissue=tissue, condition=condition, name=name))
+
+    @link(TRACK, by="all")
+    def enformer_tracks(
+        ctx: Context, *, dataset: Datasets = None, assay: OfAssays = None, tissue: OfTissues = None
+    ) -> Connection[EnformerTrack]:
+        """The tracks that Enformer predicts, oldest load first, by their index."""
+        return Ask(where(dataset=dataset, assay=names_of(assay), tissue=names_of(tissue)))
 
     @link(GENE, by="all")
     def genes(

@@ -10,15 +10,20 @@ from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined, lexicograp
 from strawberry.schema.config import StrawberryConfig
 
 from . import (  # noqa: F401 - they declare the types
+    altering,
     ancestry,
     annotation,
+    cell_context,
     descent,
+    enformer,
     gene,
     genotype,
     ibd,
     ledger,
+    metacell,
     node,
     query,
+    report,
     resolve,
     sample,
     search,

@@ -91,6 +91,7 @@ class V2FScore:
     element_class: str | None = leaf("Class of the element, as written (promoter, genic, intergenic).")
     distance_to_tss: int | None = leaf("Bases from the element to the start of the gene, where written.")
     self_promoter: bool | None = leaf("True where the element is the promoter of the gene itself.")
+    source_locus: str | None = leaf("Variant, position or element as in the file, where it was lifted over from another assembly.")
     line: int = leaf("Line in the file, from 1.")
 
     @link(GENE, by="pk", on="target_id")
@@ -109,12 +110,12 @@ def sources_of(sources: Sequence[V2FSource] | None) -> list[str] | None:
     return None if sources is None else [source.name.lower().replace("_", "-") for source in sources]
 
 
-def checked_score(min_score: float | None, sources: Sequence[V2FSource] | None) -> float | None:
+def checked_score(min_score: float | None, sources: Sequence[V2FSource] | None, argument: str = "minScore") -> float | None:
     """A least score. Raises UserError SOURCE_NEEDED where it is not said of which one source."""
     if min_score is not None and len(sources or ()) != 1:
         raise UserError(
-            "SOURCE_NEEDED", "minScore needs one source: each method has a scale of its own.", value=min_score,
-            hint="Name it (source: [ABC]), or leave minScore out: then each source's own threshold holds.",
+            "SOURCE_NEEDED", f"{argument} needs one source: each method has a scale of its own.", value=min_score,
+            hint="Name it (source: [ABC]), or leave the score out: then each source's own threshold holds.",
         )  # fmt: skip
     return min_score
 

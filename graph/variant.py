@@ -9,6 +9,7 @@ import strawberry
 
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
 from store.consequence import Impact
+from store.enformer import ENFORMER
 from store.gene import GENE
 from store.genotype import CALL, CARRIER
 from store.ibd import OVER, SEGMENT
@@ -18,13 +19,17 @@ from store.v2f import V2F
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
 
+from .cell_context import CELLS, EXPRESSED, CellContext, Expressed, HowMany, cells_of
 from .context import Context, View
+from .enformer import EffectScores
 from .filters import ImpactLevel, VariantType
 from .gene import Biotypes, Canonical, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .ibd import MinLength, OfSource, Source, checked_length, segment_conditions
 from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
+from .metacell import checked_expression
 from .node import Node
+from .page import checked_size
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
 from .scalars import JSON
 from .v2f import CellTypes, Everything, MinScore, Sources, Targets, Tissues, v2f_conditions
@@ -32,6 +37,7 @@ from .v2f import CellTypes, Everything, MinScore, Sources, Targets, Tissues, v2f
 if TYPE_CHECKING:
     from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
     from .descent import CarriersByDescent, IBDWeightedFrequency
+    from .enformer import EnformerEffect
     from .gene import Gene, VariantGeneEdge
     from .ibd import IBDSegment, SharedSegmentEdge
     from .ledger import Load
@@ -183,6 +189,19 @@ class Variant(Node):
     ) -> Connection[V2FScore]:  # fmt: skip
         """What methods say of its function: scores of it, and links of elements that it lies in to genes. The latest load first, in each the best."""
         return Ask(v2f_conditions(source, min_score, below_threshold, cell_type, tissue, gene))
+
+    @link(ENFORMER, by="variant", on="variant_key")
+    def enformer_effects(ctx: Context, *, score: EffectScores = None, dataset: Datasets = None) -> list[EnformerEffect]:
+        """What Enformer predicts it to change, the latest load first."""
+        return Ask(where(score=names_of(score), dataset=dataset))
+
+    @computed(on="variant_key", cost=CELLS)
+    async def cell_context(
+        ctx: Context, view: View, keys: Sequence[int], *, min_expression: Expressed = EXPRESSED, first: HowMany = 10
+    ) -> list[CellContext]:  # fmt: skip
+        """In which cells it may matter: metacells that express a gene which it may act on (by a score from its threshold on, a consequence, or its
+        position), the most specific (z) first, each with the evidence that leads there."""
+        return await cells_of(ctx, view, keys, checked_expression(min_expression), checked_size(first, "first"))
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def population_frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

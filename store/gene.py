@@ -16,6 +16,19 @@ def _newest(table: str, key: str) -> str:
     )
 
 
+NEWEST = """{0}.load_id = ANY(:loads) AND NOT EXISTS (SELECT FROM gene n WHERE n.gene_id = {0}.gene_id AND n.load_id = ANY(:loads)
+    AND n.load_id > {0}.load_id OFFSET 0)"""
+"""SQL: a row of gene is the one that speaks of its gene."""
+
+TARGET = """coalesce((SELECT n.gene_id FROM gene n WHERE n.gene_id = {0}.gene_id AND n.load_id = ANY(:loads) LIMIT 1),
+    (SELECT n.gene_id FROM gene n WHERE upper(n.symbol) = upper({0}.gene) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1),
+    (SELECT n.gene_id FROM gene_alias n WHERE n.alias = upper({0}.gene) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1))"""
+"""SQL of the gene of a visible annotation that a row with the columns gene_id and gene is about: by identifier, else by symbol, else by alias."""
+
+OF_GENE = f"""({{0}}.gene_id = {{1}}.gene_id OR upper({{0}}.gene) = ANY(ARRAY(SELECT upper({{1}}.symbol) UNION ALL
+    SELECT n.alias FROM gene_alias n WHERE n.gene_id = {{1}}.gene_id AND n.load_id = ANY(:loads))) AND {TARGET} = {{1}}.gene_id)"""
+"""SQL: a row is about the gene {1}. As TARGET, the other way round, so that an index finds the rows."""
+
 _DISTANCE = "greatest(t.start_pos - k.pos, k.pos - t.end_pos, 0)"
 
 GENE = Read(

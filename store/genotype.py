@@ -54,11 +54,18 @@ CALL = Read(
     columns={"variant_key": "g.variant_key", "sample_id": "c.sample_id"} | _call("c.ordinal"),
     by={
         "variant": By("g.variant_key = ANY(:keys) AND c.sample_id = ANY(:sample_ids)", parent="g.variant_key"),
+        "call": By(
+            # VARIANT:SAMPLE; each half is looked up on its own, and of all pairs those asked are kept.
+            """g.variant_key = ANY(ARRAY(SELECT split_part(x, ':', 1)::bigint FROM unnest(:keys::text[]) x))
+            AND c.sample_id = ANY(ARRAY(SELECT split_part(x, ':', 2)::int FROM unnest(:keys::text[]) x)) AND g.variant_key || ':' || c.sample_id = ANY(:keys::text[])""",
+            parent="g.variant_key || ':' || c.sample_id",
+        ),
         "sample": By("c.sample_id = ANY(:keys) AND g.variant_key = ANY(:variant_keys)", parent="c.sample_id"),
     },
     orders={
         "newest": Order(("g.load_id", "c.sample_id"), descending=True),
         "genome": Order(("g.variant_key", "g.load_id")),
+        "latest": Order(("g.load_id", "g.variant_key", "c.sample_id"), descending=True),
     },
     where={"callset": f"g.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"},
 )

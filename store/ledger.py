@@ -15,6 +15,7 @@ LOAD = Read(
         "kind": "upper(d.kind)",
         "version": "t.version",
         "normalized": "t.normalized",
+        "lifted_from": "t.options -> 'lift' ->> 'from'",
         "loaded_at": "t.finished_at",
         "record_count": "(t.counts ->> 'records')::bigint",
         "reject_count": "(t.counts ->> 'rejects')::bigint",

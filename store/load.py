@@ -28,7 +28,7 @@ UNKNOWN_SAMPLE = "unknown sample"
 
 _SHOWN = 200
 
-_WITHOUT_VARIANTS = ("variant_score", "population_frequency")
+_WITHOUT_VARIANTS = ("variant_score", "population_frequency", "enformer_effect")
 """Tables whose rows are about variants that other loads name; they come with `_row` and `_line`."""
 
 
@@ -332,7 +332,8 @@ def _resume(conn: psycopg.Connection, load_id: int, dataset: str, version: str, 
     (highest,) = conn.execute(
         """SELECT greatest((SELECT max(variant_key) FROM variant_record WHERE load_id = %(load)s),
         (SELECT max(variant_key) FROM variant_score WHERE load_id = %(load)s),
-        (SELECT max(variant_key) FROM population_frequency WHERE load_id = %(load)s))""",
+        (SELECT max(variant_key) FROM population_frequency WHERE load_id = %(load)s),
+        (SELECT max(variant_key) FROM enformer_effect WHERE load_id = %(load)s))""",
         {"load": load_id},
     ).fetchone() or (None,)
     load._highest = highest if highest is not None else load._highest

@@ -30,7 +30,8 @@ class By:
     which parent a row belongs to, with `:keys` in `where`; when each parent gets a page of its own, the statement is a
     LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
     of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them. Where a parent
-    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes.
+    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes. Where they are
+    too many to be found for every page, `windows` is a FROM item that gives stretches of the genome in order ({direction}), and `spans` those of one.
     """
 
     where: str = "true"
@@ -39,6 +40,7 @@ class By:
     each: str = "true"
     range: tuple[str, str] | None = None
     spans: str | None = None
+    windows: str | None = None
 
 
 def children(column: str, anchor: str) -> By:
@@ -240,6 +242,8 @@ def _statement(
         rows = f"SELECT {body} LIMIT {COUNT_LIMIT + 1}"
         if by.spans:
             rows = f"SELECT FROM {by.spans} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
+        if by.windows:
+            rows = f"SELECT FROM {by.windows.replace('{direction}', '')} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
         counted = f"count(*) FROM ({rows}) c"
         sql = f"SELECT k.key, (SELECT {counted}) FROM {by.anchor}" if per_parent else f"SELECT 0, {counted}"
     else:
@@ -252,6 +256,8 @@ def _statement(
             if by.spans:
                 inner = ", ".join(f"q.o{i}{direction}" for i in range(1, len(order.columns) + 1))
                 rows = f"SELECT q.* FROM {by.spans} CROSS JOIN LATERAL ({rows}) q ORDER BY {inner} LIMIT :limit"
+            if by.windows:  # one after the other, until the page is full
+                rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q LIMIT :limit"
             sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
         else:
             sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")

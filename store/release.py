@@ -27,6 +27,7 @@ OBSERVATIONS = (
     "score",
     "gene",
     "transcript",
+    "gene_alias",
     "callset_sample",
     "sample_info",
     "population",
@@ -40,6 +41,13 @@ OBSERVATIONS = (
     "v2f_run",
     "v2f_score",
     "v2f_element",
+    "enformer_run",
+    "enformer_track",
+    "enformer_effect",
+    "metacell_run",
+    "metacell",
+    "metacell_expression",
+    "metacell_peak",
 )
 """Every table whose rows carry a load_id, the ledger's own aside."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .gene import NEWEST, OF_GENE, TARGET
 from .read import By, Order, Read
 from .region import LENGTH_CLASSES
 from .variant import CHROM, VARIANT
@@ -29,16 +30,12 @@ _MATCHED = f"""CASE WHEN s.by_allele THEN 'ALLELES'
 
 _ROWS = f"""(SELECT s.load_id, s.file, s.line, s.part, s.score AS value, false AS linked, {_MATCHED} AS matched_by, s.percentile, s.gene_id, s.gene, s.cell_type, s.tissue,
         s.components, s.evidence, NULL::smallint AS chrom, NULL::int AS start_pos, NULL::int AS end_pos, NULL AS name, NULL AS class,
-        NULL::int AS distance_to_tss, NULL::boolean AS self_promoter
+        NULL::int AS distance_to_tss, NULL::boolean AS self_promoter, s.source_locus
     FROM v2f_score s WHERE s.locus IN (k.key, k.locus) AND s.by_allele = (s.locus = k.key) AND s.load_id = ANY(:loads)
     UNION ALL SELECT e.load_id, e.file, e.line, 0, e.score, true, 'OVERLAP', NULL, e.gene_id, e.gene, e.cell_type, e.tissue, NULL, NULL, e.chrom, e.start_pos, e.end_pos,
-        e.name, e.class, e.distance_to_tss, e.self_promoter
+        e.name, e.class, e.distance_to_tss, e.self_promoter, e.source_locus
     FROM {LENGTH_CLASSES} CROSS JOIN LATERAL (SELECT x.* FROM v2f_element x WHERE x.chrom = k.chrom AND x.length_class = c AND x.start_pos <= k.last
         AND x.start_pos > k.pos - (1 << c) AND x.end_pos >= k.pos AND x.load_id = ANY(:loads) OFFSET 0) e OFFSET 0) t"""
-
-_TARGET = """coalesce((SELECT n.gene_id FROM gene n WHERE n.gene_id = {0}.gene_id AND n.load_id = ANY(:loads) LIMIT 1),
-    (SELECT n.gene_id FROM gene n WHERE upper(n.symbol) = upper({0}.gene) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1))"""
-"""The gene of a visible annotation that a score or link is about: by identifier, else by symbol."""
 
 V2F = Read(
     name="v2f_score",
@@ -57,7 +54,7 @@ V2F = Read(
         "percentile": "t.percentile",
         "matched_by": "t.matched_by",
         "gene_name": "coalesce(t.gene, t.gene_id)",
-        "target_id": _TARGET.format("t"),
+        "target_id": TARGET.format("t"),
         "cell_type": "t.cell_type",
         "tissue": "t.tissue",
         "components": "t.components",
@@ -67,6 +64,7 @@ V2F = Read(
         "element_class": "t.class",
         "distance_to_tss": "t.distance_to_tss",
         "self_promoter": "t.self_promoter",
+        "source_locus": "t.source_locus",
     },
     by={
         "variant": By(
@@ -90,29 +88,58 @@ V2F = Read(
 _ASKED = """(:sources::text[] IS NULL OR r.source = ANY(:sources)) AND (:cell_types::text[] IS NULL OR x.cell_type = ANY(:cell_types))
     AND x.score >= coalesce(:min_score::float8, r.threshold, '-Infinity'::float8) AND x.load_id = ANY(:loads)"""
 
-_OF_GENE = f"(x.gene_id = g.gene_id OR upper(x.gene) = upper(g.symbol) AND {_TARGET.format('x')} = g.gene_id)"
-
-_JUDGED = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {_OF_GENE} AND {_ASKED}"
+_JUDGED = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {OF_GENE.format('x', 'g')} AND {_ASKED}"
 
 # Elements as stretches of keys, in which a variant may begin or reach; named variants as their keys alone. Multiranges are searched by halving.
-_SPANS = f"""(SELECT range_agg(int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1))) FROM v2f_element x {_JUDGED}) AS elements,
-    (SELECT range_agg(int8range(x.locus, x.locus, '[]')) FROM v2f_score x {_JUDGED} AND x.by_allele) AS named"""
+_ELEMENTS = f"""SELECT int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1)) AS span FROM v2f_element x {_JUDGED}"""
+_NAMED = f"SELECT int8range(x.locus, x.locus, '[]') AS span FROM v2f_score x {_JUDGED} AND x.by_allele"
 
-_TARGETED = f"""(SELECT {{key}} AS key, {_SPANS} FROM gene g WHERE {{which}} AND g.load_id = ANY(:loads)
-    AND NOT EXISTS (SELECT FROM gene n WHERE n.gene_id = g.gene_id AND n.load_id = ANY(:loads) AND n.load_id > g.load_id OFFSET 0) OFFSET 0) k"""
+# Where a variant may begin that lies in an element, or is named.
+_REACHING = f"""unnest((SELECT range_agg(s) FROM (SELECT int8range(lower(e) - ({LONGEST_REF}::bigint << 31), upper(e)) AS s FROM unnest({{0}}.elements) e
+    UNION ALL SELECT unnest({{0}}.named)) a)) span"""
 
 _OF_ELEMENTS = By(
     each="(k.elements && int8range(t.variant_key, locus_key(t.chrom, t.pos + length(t.ref))) OR k.named @> t.variant_key)",
-    spans=f"""unnest((SELECT range_agg(s) FROM (SELECT int8range(lower(e) - ({LONGEST_REF}::bigint << 31), upper(e)) AS s FROM unnest(k.elements) e
-        UNION ALL SELECT unnest(k.named)) a)) span""",
+    spans=_REACHING.format("k"),
     range=("greatest(lower(span), :lo)", "least(upper(span), :hi)"),
 )
+
+
+def _of_gene(key: str, which: str) -> By:
+    return replace(
+        _OF_ELEMENTS,
+        anchor=f"""(SELECT {key} AS key, (SELECT range_agg(a.span) FROM ({_ELEMENTS}) a) AS elements, (SELECT range_agg(a.span) FROM ({_NAMED}) a) AS named
+            FROM gene g WHERE {which} AND {NEWEST.format("g")} OFFSET 0) k""",
+    )
+
+
+_WINDOW = 1 << 22
+_WINDOWS = f"""(SELECT w.* FROM (SELECT c AS chrom, s AS start, s + {_WINDOW} AS stop, locus_key(c, s) AS lo, locus_key(c, s + {_WINDOW}) AS hi
+        FROM (SELECT generate_series(1, 25)::smallint AS c) c, generate_series(0, {(1 << 28) - 1}, {_WINDOW}) s OFFSET 0) w
+    WHERE w.hi > :lo AND w.lo < :hi AND EXISTS (SELECT FROM variant v WHERE v.variant_key >= w.lo AND v.variant_key < w.hi OFFSET 0)
+    ORDER BY w.lo{{direction}}) w"""
+"""Stretches of the genome that have variants, in order."""
+
+
+def of_genes(genes: str) -> By:
+    """The variants that methods say act on any of the genes whose identifiers the SQL `genes` selects. There may be thousands, with elements all over
+    the genome: it is read window by window, as far as a page goes."""
+    judged = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {TARGET.format('x')} IN ({genes}) AND {_ASKED}"
+    elements = f"""SELECT range_agg(int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1))) FROM {LENGTH_CLASSES}
+        CROSS JOIN LATERAL (SELECT e.* FROM v2f_element e WHERE e.chrom = w.chrom AND e.length_class = c AND e.start_pos < w.stop + {LONGEST_REF}
+        AND e.start_pos > w.start - (1 << c) AND e.end_pos >= w.start OFFSET 0) x {judged}"""
+    named = f"SELECT range_agg(int8range(x.locus, x.locus, '[]')) FROM v2f_score x {judged} AND x.by_allele AND x.locus >= w.lo AND x.locus < w.hi"
+    return By(
+        anchor="(SELECT 0 AS key) k",
+        each="(e.elements && int8range(t.variant_key, locus_key(t.chrom, t.pos + length(t.ref))) OR e.named @> t.variant_key)",
+        windows=_WINDOWS,
+        spans=f"(SELECT ({elements}) AS elements, ({named}) AS named OFFSET 0) e CROSS JOIN LATERAL {_REACHING.format('e')}",
+        range=("greatest(lower(span), w.lo, :lo)", "least(upper(span), w.hi, :hi)"),
+    )
+
 
 TARGETING = replace(
     VARIANT,
     name="v2f_variant",
-    by={
-        "gene": replace(_OF_ELEMENTS, anchor=_TARGETED.format(key="g.gene_id", which="g.gene_id = ANY(:keys)")),
-        "named": replace(_OF_ELEMENTS, anchor=_TARGETED.format(key="0", which="g.gene_id = :gene_id")),
-    },
+    by={"gene": _of_gene("g.gene_id", "g.gene_id = ANY(:keys)"), "named": _of_gene("0", "g.gene_id = :gene_id")},
 )

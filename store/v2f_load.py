@@ -76,13 +76,14 @@ def _shown(table: str, key: tuple) -> str:
 
 
 def unknown_targets(conn: psycopg.Connection, load_id: int) -> int:
-    """How many target genes of a load no visible gene annotation has, neither by identifier nor by symbol."""
+    """How many target genes of a load no visible gene annotation has, not by identifier, symbol or alias."""
     (count,) = conn.execute(
         """SELECT count(*) FROM (SELECT gene_id, gene FROM v2f_element WHERE load_id = %(load)s
             UNION SELECT gene_id, gene FROM v2f_score WHERE load_id = %(load)s) x
         WHERE coalesce(x.gene_id, x.gene) IS NOT NULL
         AND NOT EXISTS (SELECT FROM gene g WHERE g.gene_id = x.gene_id AND g.load_id = ANY(%(loads)s))
-        AND NOT EXISTS (SELECT FROM gene g WHERE upper(g.symbol) = upper(x.gene) AND g.load_id = ANY(%(loads)s))""",
+        AND NOT EXISTS (SELECT FROM gene g WHERE upper(g.symbol) = upper(x.gene) AND g.load_id = ANY(%(loads)s))
+        AND NOT EXISTS (SELECT FROM gene_alias a WHERE a.alias = upper(x.gene) AND a.load_id = ANY(%(loads)s))""",
         {"load": load_id, "loads": current(conn).loads},
     ).fetchone() or (0,)
     return count

@@ -137,6 +137,10 @@ JOINED = {
     "ibd_segment_over": {"t.load_id", "t.file", "t.line"},
     "relative": {"r.sample_id"},  # of one person, in one run
     "ancestry_matched": {"t.sample_id"},  # of one analysis
+    "metacell_expression": {"t.metacell_id", "t.gene"},  # of one gene of the graph, which several of a dataset may mean
+    "expressed_gene": {"t.gene"},  # of one metacell
+    "top_gene": {"t.place"},  # of one metacell
+    "metacell_peak": {"t.ordinal"},  # of one load
 }
 """What there is one row of, in reads whose rows come from several tables, or are half of a table."""
 

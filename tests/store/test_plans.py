@@ -36,6 +36,10 @@ SMALL = {
     "ibd_run",
     "ancestry_run",
     "v2f_run",
+    "enformer_run",
+    "enformer_track",
+    "metacell_run",
+    "metacell",
 }
 """Tables of the ledger and the like, which have at most some thousand rows."""
 

@@ -1,0 +1,28 @@
+"""Variants by what they are predicted to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from store.enformer import TRACK
+
+from .context import Context
+from .link import Ask, Edge, define, leaf, link
+from .variant import Variant
+
+if TYPE_CHECKING:
+    from .enformer import EnformerTrack
+
+
+@define
+@strawberry.type(description="A variant with a predicted effect on expression.")
+class ExpressionAlteringEdge(Edge[Variant]):
+    track_id: strawberry.Private[int]
+    effect: float = leaf("The strongest effect on the tracks of expression (CAGE) of the tissue: positive for more with ALT.")
+
+    @link(TRACK, by="pk", on="track_id")
+    def track(ctx: Context) -> EnformerTrack:
+        """Its track."""
+        return Ask()

@@ -1,0 +1,104 @@
+"""What Enformer predicts a variant to change, and the tracks that it predicts.
+
+An effect is of ALT against REF, the sum over all positions of the output: 114,688 bases around the variant (Avsec et al. 2021), so it is not of one
+gene. Sizes of different assays are on different scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .read import By, Order, Read
+from .tissue import ASSAYS
+from .variant import NAMED_LOADS, VARIANT
+
+REACH = 57_344
+"""Half of the model's output, in bases: how far from a variant its predicted effect reaches."""
+
+TRACKS_KEPT = 100
+"""How many of the strongest effects on tracks are kept where not all are."""
+
+_ASSAY = f"CASE WHEN t.assay IN ({', '.join(map(repr, ASSAYS))}) THEN t.assay ELSE 'OTHER' END"
+_EFFECT = "enformer_effect t JOIN enformer_run r ON r.load_id = t.load_id"
+
+
+def track_id(load_id: int, ordinal: int) -> int:
+    """As enformer_track.track_id is made."""
+    return load_id * 65_536 + ordinal
+
+
+ENFORMER = Read(
+    name="enformer_effect",
+    source=_EFFECT,
+    visible="t.load_id = ANY(:loads)",
+    columns={
+        "variant_key": "t.variant_key",
+        "load_id": "t.load_id",
+        "key": "ROW(t.variant_key, t.load_id)",
+        "score": "r.score",
+        "synthetic": "r.synthetic",
+        "strongest_effect": "t.strongest",
+        "max_effect": "abs(t.strongest)",
+        "strongest_track_id": "t.load_id::bigint * 65536 + t.strongest_track",
+        "threshold": "r.threshold",
+        "over_threshold": "t.over_threshold",
+        "track_count": "r.track_count",
+        "tracks_kept": "r.tracks_kept",
+        "components": "coalesce(t.components, '{}')",
+        "swapped": "t.swapped",
+        "source_locus": "t.source_locus",
+        "line": "t.line",
+        "summaries": "r.summaries",
+        "tissue_effects_by_place": "t.tissue_effects",
+        "tissue_tracks": "t.tissue_tracks",
+    },
+    by={"variant": By("t.variant_key = ANY(:keys)", parent="t.variant_key")},
+    orders={"newest": Order(("t.load_id",), descending=True)},
+    where={
+        "score": "r.score = ANY(:value)",
+        "dataset": f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})",
+    },
+)
+
+TRACK = Read(
+    name="enformer_track",
+    source="enformer_track t",
+    visible="t.load_id = ANY(:loads)",
+    columns={
+        "track_id": "t.track_id",
+        "id": "'EnformerTrack:' || t.track_id",
+        "load_id": "t.load_id",
+        "index": "t.ordinal",
+        "identifier": "t.identifier",
+        "assay": _ASSAY,
+        "description": "t.description",
+        "tissue": "t.tissue",
+    },
+    by={"pk": By("t.track_id = ANY(:keys)", parent="t.track_id"), "all": By()},
+    orders={"index": Order(("t.track_id",))},
+    where={
+        "assay": f"{_ASSAY} = ANY(:value)",
+        "tissue": "t.tissue = ANY(:value)",
+        "dataset": f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})",
+    },
+)
+
+# ---- variants by what they are predicted to change; of several loads the latest that has the variant speaks
+
+_PLACE = "array_position(r.summaries, :summary)"
+
+ALTERING = replace(
+    VARIANT,
+    name="altering_variant",
+    source=f"""variant t CROSS JOIN LATERAL (SELECT x.load_id, x.tissue_effects[{_PLACE}] AS effect, x.tissue_tracks[{_PLACE}] AS track
+        FROM enformer_effect x JOIN enformer_run r ON r.load_id = x.load_id WHERE x.variant_key = t.variant_key AND x.load_id = ANY(:loads)
+        AND x.tissue_effects[{_PLACE}] IS NOT NULL ORDER BY x.load_id DESC LIMIT 1) e""",
+    columns={
+        **VARIANT.columns,
+        "effect": "e.effect",
+        "track_id": "e.load_id::bigint * 65536 + e.track",
+    },
+    by={"region": VARIANT.by["region"]},
+    where={**VARIANT.where, "least": "abs(e.effect) >= :value"},
+    drivers={},
+)

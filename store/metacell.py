@@ -1,0 +1,166 @@
+"""Metacells: what they are, what they express, and where their chromatin is open.
+
+Values of all metacells of a load stand in arrays, by gene or by peak: a gene is one row however many metacells there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .gene import NEWEST, OF_GENE, TARGET
+from .read import By, Order, Read
+from .region import LENGTH_CLASSES
+from .v2f import of_genes
+from .variant import CHROM, NAMED_LOADS, VARIANT
+
+_CELLS = "(SELECT metacell_id AS key, load_id, ordinal, top_genes FROM metacell WHERE metacell_id = ANY(:keys) AND load_id = ANY(:loads)) k"
+_DATASET = f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"
+
+
+def metacell_id(load_id: int, ordinal: int) -> int:
+    """As metacell.metacell_id is made."""
+    return load_id * 16_777_216 + ordinal
+
+
+METACELL = Read(
+    name="metacell",
+    source="metacell t",
+    visible="t.load_id = ANY(:loads)",
+    columns={
+        "metacell_id": "t.metacell_id",
+        "id": "'Metacell:' || t.metacell_id",
+        "load_id": "t.load_id",
+        "name": "t.name",
+        "dataset": "(SELECT d.name FROM load l JOIN dataset d USING (dataset_id) WHERE l.load_id = t.load_id)",
+        "cell_type": "t.cell_type",
+        "purity": "t.purity",
+        "tissue": "t.tissue",
+        "condition": "t.condition",
+        "cell_count": "t.cell_count",
+        "plot_x": "t.plot_x",
+        "plot_y": "t.plot_y",
+    },
+    by={"pk": By("t.metacell_id = ANY(:keys)", parent="t.metacell_id"), "all": By()},
+    orders={"id": Order(("t.metacell_id",))},
+    where={
+        "dataset": _DATASET,
+        "cell_type": "t.cell_type = ANY(:value)",
+        "tissue": "t.tissue = ANY(:value)",
+        "condition": "t.condition = ANY(:value)",
+        "name": "t.name = ANY(:value)",
+    },
+)
+
+METACELL_RUN = Read(
+    name="metacell_run",
+    source="metacell_run t",
+    visible="t.load_id = ANY(:loads)",
+    columns={
+        name: f"t.{name}"
+        for name in ("load_id", "layout", "matrix", "scale", "gene_count", "cell_types", "embedding", "plot", "peak_count", "peak_matrix")
+    },
+    by={"pk": By("t.load_id = ANY(:keys)", parent="t.load_id")},
+    orders={"load": Order(("t.load_id",))},
+)
+
+EMBEDDING = replace(METACELL, name="metacell_embedding", columns={"embedding": "t.embedding::real[]"})
+
+SIMILAR = replace(
+    METACELL,
+    name="similar_metacell",
+    columns={**METACELL.columns, "distance": "t.embedding <-> k.embedding"},
+    by={
+        "metacell": By(
+            anchor="(SELECT metacell_id AS key, load_id, embedding FROM metacell WHERE metacell_id = ANY(:keys) AND load_id = ANY(:loads)) k",
+            each="t.load_id = k.load_id AND t.metacell_id <> k.key AND t.embedding IS NOT NULL AND k.embedding IS NOT NULL",
+        )
+    },
+    orders={"nearest": Order(("t.embedding <-> k.embedding", "t.metacell_id"))},
+)
+
+# ---- expression
+
+_VALUES = "e.gene, e.gene_id, e.load_id, e.tau, e.mean[k.ordinal + 1] AS mean, e.percent[k.ordinal + 1] AS percent, e.z[k.ordinal + 1] AS z, k.key AS metacell_id"
+
+_EXPRESSION = {
+    "load_id": "t.load_id",
+    "metacell_id": "t.metacell_id",
+    "gene_name": "t.gene",
+    "gene_id": TARGET.format("t"),
+    "mean": "t.mean",
+    "percent": "t.percent",
+    "z": "t.z",
+    "tau": "t.tau",
+}
+
+EXPRESSION = Read(
+    name="metacell_expression",
+    source=f"""(SELECT e.gene, e.gene_id, e.load_id, e.tau, u.mean, u.percent, u.z, m.metacell_id, m.cell_type
+        FROM metacell_expression e CROSS JOIN LATERAL unnest(e.mean, e.percent, e.z) WITH ORDINALITY u (mean, percent, z, place)
+        JOIN metacell m ON m.metacell_id = e.load_id::bigint * 16777216 + u.place - 1
+        WHERE e.load_id = ANY(:loads) AND {OF_GENE.format("e", "k")} OFFSET 0) t""",
+    visible="true",
+    columns=_EXPRESSION,
+    by={
+        "gene": By(
+            anchor=f"(SELECT g.gene_id AS key, g.gene_id, g.symbol FROM gene g WHERE g.gene_id = ANY(:keys) AND {NEWEST.format('g')}) k"
+        )
+    },
+    orders={"highest": Order(("t.mean", "t.metacell_id", "t.gene"), descending=True)},
+    where={"dataset": _DATASET, "cell_type": "t.cell_type = ANY(:value)", "least": "t.mean >= :value"},
+)
+"""What metacells express of a gene, highest first."""
+
+EXPRESSED = replace(
+    EXPRESSION,
+    name="expressed_gene",
+    source=f"(SELECT {_VALUES} FROM metacell_expression e WHERE e.load_id = k.load_id AND (e.gene_id = ANY(:genes) OR upper(e.gene) = ANY(:genes)) OFFSET 0) t",
+    by={"metacell": By(anchor=_CELLS)},
+    orders={"gene": Order(("t.gene",))},
+    where={},
+)
+"""What a metacell expresses of genes that are named, by identifier or as written, in upper case."""
+
+TOP_GENE = replace(
+    EXPRESSED,
+    name="top_gene",
+    source=f"""(SELECT {_VALUES}, g.place FROM unnest(k.top_genes) WITH ORDINALITY g (gene, place)
+        CROSS JOIN LATERAL (SELECT x.* FROM metacell_expression x WHERE x.gene = g.gene AND x.load_id = k.load_id OFFSET 0) e OFFSET 0) t""",
+    orders={"rank": Order(("t.place",))},
+)
+
+# ---- accessibility
+
+PEAK = Read(
+    name="metacell_peak",
+    source=f"""{LENGTH_CLASSES} CROSS JOIN LATERAL (SELECT p.* FROM metacell_peak p WHERE p.chrom = :chrom AND p.length_class = c AND p.start_pos <= :end
+        AND p.start_pos > :start - (1 << c) AND p.end_pos >= :start AND p.load_id = k.load_id OFFSET 0) t""",
+    visible="true",
+    columns={
+        "chrom": CHROM.format("t"),
+        "start": "t.start_pos",
+        "end": "t.end_pos",
+        "access": "t.access[k.ordinal + 1]",
+        "open": "t.open[k.ordinal + 1]",
+    },
+    by={"metacell": By(anchor=_CELLS)},
+    orders={"genome": Order(("t.start_pos", "t.end_pos", "t.ordinal"))},
+)
+
+# ---- the variants that act on genes of a cell type
+
+_EXPRESSED_BY = f"""SELECT {TARGET.format("e")} FROM metacell_run c JOIN metacell_expression e ON e.load_id = c.load_id
+    WHERE c.load_id = ANY(:loads) AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression"""
+
+PROFILE = Read(
+    name="metacell_profile",
+    source=f"(SELECT e.* FROM metacell_expression e WHERE e.load_id = ANY(:loads) AND {OF_GENE.format('e', 'k')} OFFSET 0) t",
+    visible="true",
+    columns={name: f"t.{name}" for name in ("load_id", "gene", "tau", "mean", "percent", "z")},
+    by=EXPRESSION.by,
+    orders={"load": Order(("t.load_id", "t.gene"))},
+)
+"""Genes with their values in all metacells, by ordinal."""
+
+AFFECTING = replace(VARIANT, name="affecting_variant", by={"cell_type": of_genes(_EXPRESSED_BY)})
+"""Variants that methods say act on a gene which some metacell of a cell type expresses."""
