@@ -57,6 +57,8 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
         surveyed_cm=SURVEYED_CM,
     )  # fmt: skip
     loader_commands.v2f([DEMO / "v2f.synthetic.abc.tsv"], source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
+    loader_commands.enformer([DEMO / "enformer.synthetic.h5"], dataset="enformer_synthetic", version="demo", assembly="GRCh37")
+    loader_commands.metacells(DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
     if serve:
         address = f"http://127.0.0.1:{port}"
         curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"

@@ -125,7 +125,13 @@ def _expressing(profile: dict[str, Any], least: float, first: int) -> Iterator[t
     for place in expressing[np.lexsort((expressing, -mean[expressing], -z))][:first].tolist():
         metacell = metacell_id(profile["load_id"], place)
         values = {
-            "metacell_id": metacell, "gene_name": profile["gene"], "mean": means[place], "tau": profile["tau"],
-            "percent": percents[place] if percents is not None else None, "z": zs[place] if zs is not None else None,
-        }  # fmt: skip
-        yield (-values["z"] if zs is not None else math.inf, -values["mean"], metacell), values
+            name: shortest(listed[place]) if listed is not None else None
+            for name, listed in (("mean", means), ("percent", percents), ("z", zs))
+        }
+        values |= {"metacell_id": metacell, "gene_name": profile["gene"], "tau": shortest(profile["tau"])}
+        yield (-zs[place] if zs is not None else math.inf, -means[place], metacell), values
+
+
+def shortest(value: float | None) -> float | None:
+    """A real as the number with the fewest digits that is it, as store.read.SHORTEST."""
+    return None if value is None else float(str(np.float32(value)))

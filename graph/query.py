@@ -75,6 +75,10 @@ class StoreCounts:
     scores: BigInt = leaf("Scores.")
     ibd_segments: BigInt = leaf("Segments that two people share by descent.")
     hbd_segments: BigInt = leaf("Segments of homozygosity by descent.")
+    v2f_scores: BigInt = leaf("Scores of variants for their function.")
+    v2f_links: BigInt = leaf("Links of elements to genes.")
+    enformer_effects: BigInt = leaf("Effects that Enformer predicts, one per variant and load.")
+    metacells: BigInt = leaf("Metacells.")
 
 
 @define

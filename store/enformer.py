@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .read import By, Order, Read
+from .read import SHORTEST, By, Order, Read
 from .tissue import ASSAYS
 from .variant import NAMED_LOADS, VARIANT
 
@@ -40,7 +40,7 @@ ENFORMER = Read(
         "strongest_effect": "t.strongest",
         "max_effect": "abs(t.strongest)",
         "strongest_track_id": "t.load_id::bigint * 65536 + t.strongest_track",
-        "threshold": "r.threshold",
+        "threshold": SHORTEST.format("r.threshold"),
         "over_threshold": "t.over_threshold",
         "track_count": "r.track_count",
         "tracks_kept": "r.tracks_kept",

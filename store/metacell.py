@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .gene import NEWEST, OF_GENE, TARGET
-from .read import By, Order, Read
+from .read import SHORTEST, By, Order, Read
 from .region import LENGTH_CLASSES
 from .v2f import of_genes
 from .variant import CHROM, NAMED_LOADS, VARIANT
@@ -33,12 +33,12 @@ METACELL = Read(
         "name": "t.name",
         "dataset": "(SELECT d.name FROM load l JOIN dataset d USING (dataset_id) WHERE l.load_id = t.load_id)",
         "cell_type": "t.cell_type",
-        "purity": "t.purity",
+        "purity": SHORTEST.format("t.purity"),
         "tissue": "t.tissue",
         "condition": "t.condition",
-        "cell_count": "t.cell_count",
-        "plot_x": "t.plot_x",
-        "plot_y": "t.plot_y",
+        "cell_count": SHORTEST.format("t.cell_count"),
+        "plot_x": SHORTEST.format("t.plot_x"),
+        "plot_y": SHORTEST.format("t.plot_y"),
     },
     by={"pk": By("t.metacell_id = ANY(:keys)", parent="t.metacell_id"), "all": By()},
     orders={"id": Order(("t.metacell_id",))},
@@ -87,10 +87,10 @@ _EXPRESSION = {
     "metacell_id": "t.metacell_id",
     "gene_name": "t.gene",
     "gene_id": TARGET.format("t"),
-    "mean": "t.mean",
-    "percent": "t.percent",
-    "z": "t.z",
-    "tau": "t.tau",
+    "mean": SHORTEST.format("t.mean"),
+    "percent": SHORTEST.format("t.percent"),
+    "z": SHORTEST.format("t.z"),
+    "tau": SHORTEST.format("t.tau"),
 }
 
 EXPRESSION = Read(
@@ -140,7 +140,7 @@ PEAK = Read(
         "chrom": CHROM.format("t"),
         "start": "t.start_pos",
         "end": "t.end_pos",
-        "access": "t.access[k.ordinal + 1]",
+        "access": SHORTEST.format("t.access[k.ordinal + 1]"),
         "open": "t.open[k.ordinal + 1]",
     },
     by={"metacell": By(anchor=_CELLS)},

@@ -77,6 +77,9 @@ class Read:
     genome: str = ""
 
 
+SHORTEST = "({})::text::float8"
+"""SQL of a real as the number with the fewest digits that is it: 0.1, where a double of the same value is 0.10000000149011612."""
+
 Mode = Literal["all", "page", "count"]
 Filter = tuple[str, Any]
 """('and' | 'or', (filters)), ('not', filter), (name in Read.where, {parameter: value}), or ('with', (name, {parameter: value}, filter))

@@ -36,7 +36,9 @@ GROUP BY gene_id ORDER BY min(length(symbol)), min(upper(symbol)), gene_id LIMIT
 SELECT coalesce(sum((counts ->> 'variant_record')::bigint), 0) AS records, coalesce(sum((counts ->> 'callset_sample')::bigint), 0) AS samples,
 coalesce(sum((counts ->> 'gene')::bigint), 0) AS genes, coalesce(sum((counts ->> 'transcript')::bigint), 0) AS transcripts, coalesce(sum((counts ->> 'transcript_consequence')::bigint), 0) AS consequences,
 coalesce(sum((counts ->> 'clinical_significance')::bigint), 0) AS clinical, coalesce(sum((counts ->> 'variant_score')::bigint), 0) AS scores,
-coalesce(sum((counts ->> 'ibd_segment')::bigint), 0) AS ibd_segments, coalesce(sum((counts ->> 'hbd_segment')::bigint), 0) AS hbd_segments
+coalesce(sum((counts ->> 'ibd_segment')::bigint), 0) AS ibd_segments, coalesce(sum((counts ->> 'hbd_segment')::bigint), 0) AS hbd_segments,
+coalesce(sum((counts ->> 'v2f_score')::bigint), 0) AS v2f_scores, coalesce(sum((counts ->> 'v2f_element')::bigint), 0) AS v2f_links,
+coalesce(sum((counts ->> 'enformer_effect')::bigint), 0) AS enformer_effects, coalesce(sum((counts ->> 'metacell')::bigint), 0) AS metacells
 FROM load WHERE load_id = ANY($1::int[]);
 
 -- name: visible_variants
