@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from embedder import commands as embedder_commands
+from embedder.errors import EmbedderError
 from graph import commands as graph_commands
 from graph.errors import UserError
 from graph.schema import VERSION
@@ -18,7 +20,7 @@ from store import commands as store_commands
 from store.errors import StoreError
 
 app = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (store_commands.store, graph_commands.graph):
+for group in (store_commands.store, graph_commands.graph, embedder_commands.embed_group):
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)
 app.add_typer(loader_commands.load, name="load")
@@ -72,7 +74,7 @@ def main() -> None:
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # what it warns of comes as an exception, too
     try:
         app()
-    except (StoreError, LoaderError) as error:
+    except (StoreError, LoaderError, EmbedderError) as error:
         fail(str(error), *getattr(error, "__notes__", ()))
     except UserError as error:
         fail(*filter(None, (str(error), f"  {error.hint}" if error.hint else None)))

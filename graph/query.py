@@ -15,6 +15,7 @@ from store.metacell import AFFECTING, METACELL
 from store.read import both, where
 from store.region import Region
 from store.sample import CALLSET, POPULATION, SAMPLE
+from store.similarity import MODEL
 from store.statements import statement
 from store.v2f import TARGETING
 from store.variant import VARIANT
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .metacell import Metacell
     from .sample import Callset, Population, Sample
     from .sharing import IBDSharing, SharedVariantEdge
+    from .similar import EmbeddingModel
     from .variant import Variant
 
 Kind = Annotated[DatasetKind | None, strawberry.argument(description="Only datasets of this kind.")]
@@ -251,6 +253,11 @@ class Query:
         number = (await one_sample(ctx, view, sample))["sample_id"] if sample is not None else None
         found = SampleContext(call=f"{key}:{number}", sample_id=number) if number is not None else None
         return [] if key is None else [(ROOT, VariantContext(variant_key=key, in_sample=found))]
+
+    @link(MODEL, by="all")
+    def embedding_models(ctx: Context) -> list[EmbeddingModel]:
+        """The models that have vectors of variants, in the order in which they were registered."""
+        return Ask()
 
     @link(METACELL, by="all")
     async def metacells(

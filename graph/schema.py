@@ -28,6 +28,7 @@ from . import (  # noqa: F401 - they declare the types
     sample,
     search,
     sharing,
+    similar,
     v2f,
     variant,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from store.gene import GENE
 from store.genotype import CALL, CARRIER
 from store.ibd import OVER, SEGMENT
 from store.ledger import LOAD
-from store.read import both, where
+from store.read import EVERYTHING, both, where
 from store.v2f import V2F
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
@@ -22,8 +22,9 @@ from store.variant_key import from_hex
 from .cell_context import CELLS, EXPRESSED, CellContext, Expressed, HowMany, cells_of
 from .context import Context, View
 from .enformer import EffectScores
-from .filters import ImpactLevel, VariantType
-from .gene import Biotypes, Canonical, Flank, checked_flank
+from .errors import UserError
+from .filters import ImpactLevel, VariantType, conditions
+from .gene import Biotypes, Canonical, Filter, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .ibd import MinLength, OfSource, Source, checked_length, segment_conditions
 from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
@@ -31,7 +32,21 @@ from .metacell import checked_expression
 from .node import Node
 from .page import checked_size
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
+from .place import GeneName, RegionText, place
 from .scalars import JSON
+from .similar import (
+    SEARCH,
+    AfterSimilar,
+    HowManySimilar,
+    MinSimilarity,
+    ModelName,
+    SameGene,
+    SimilarVariantConnection,
+    VariantEmbedding,
+    checked_similarity,
+    embeddings_of,
+    similar_of,
+)  # fmt: skip
 from .v2f import CellTypes, Everything, MinScore, Sources, Targets, Tissues, v2f_conditions
 
 if TYPE_CHECKING:
@@ -194,6 +209,27 @@ class Variant(Node):
     def enformer_effects(ctx: Context, *, score: EffectScores = None, dataset: Datasets = None) -> list[EnformerEffect]:
         """What Enformer predicts it to change, the latest load first."""
         return Ask(where(score=names_of(score), dataset=dataset))
+
+    @computed(on="variant_key")
+    async def embedding(ctx: Context, view: View, keys: Sequence[int], *, model: ModelName = None) -> VariantEmbedding | None:
+        """What a model makes of it; null where it has no vector by the model."""
+        return await embeddings_of(ctx, view, keys, model)
+
+    @computed(on="variant_key", cost=SEARCH)
+    async def similar(
+        ctx: Context, view: View, keys: Sequence[int], *, model: ModelName = None, min_similarity: MinSimilarity = None, same_gene: SameGene = False,
+        region: RegionText = None, gene: GeneName = None, filter: Filter = None, first: HowManySimilar = 10, after: AfterSimilar = None,
+    ) -> SimilarVariantConnection | None:  # fmt: skip
+        """The variants that a model finds most like it, the most similar first: at most 1,000. Null where it has no vector by the model. Alike is how
+        ALT changes what the model reads; it is evidence of nothing else."""
+        asked = both(conditions(filter), where(least=checked_similarity(min_similarity)))
+        found = await place(ctx, view, region, gene, 0, VARIANT, EVERYTHING)
+        if found and same_gene:
+            raise UserError(
+                "BAD_SELECTION", "sameGene, gene and region exclude each other.", hint="Give one of them; narrow it with filter."
+            )
+        span = (found["lo"], found["hi"]) if found else None
+        return await similar_of(ctx, view, keys, model, checked_size(first, "first"), after, asked, same_gene=same_gene, span=span)
 
     @computed(on="variant_key", cost=CELLS)
     async def cell_context(

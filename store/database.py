@@ -115,6 +115,9 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int, role:
         "statement_timeout": str(timeout_ms),
         "plan_cache_mode": "force_generic_plan",  # plans that follow the parameters flip, at a hundred times the cost
         "jit": "off",
+        # The nearest vectors are found in their order however many are not visible, and nearly always all of them.
+        "hnsw.ef_search": "100",
+        "hnsw.iterative_scan": "strict_order",
     }
     if await _may_assume(role, parameters):
         settings["role"] = role

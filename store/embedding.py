@@ -1,0 +1,287 @@
+"""Vectors of variants: the models that make them, what is still to be embedded, and how vectors are written and found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from psycopg.rows import class_row
+
+from .copy import copy_rows
+from .errors import StoreError
+
+_LOCK = 0x766B6703
+"""Advisory lock of those who plan tasks, with the model's number."""
+
+TASK_VARIANTS = 2_048
+"""How many variants a worker takes at once: what is lost when it dies."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model, or one to register: everything that decides what its vectors are. See embedding_model."""
+
+    name: str
+    revision: str | None
+    weights_sha256: str | None
+    dimension: int
+    flank: int | None
+    pooling: str | None
+    dtype: str | None
+    reference: str | None
+    inputs: list[str]
+    release_id: int | None = None
+    model_id: int = 0
+
+    @property
+    def table(self) -> str:
+        """The table of its vectors."""
+        return f"embedding_{self.model_id}"
+
+
+_COLUMNS = ", ".join(each.name for each in fields(Model))
+
+
+def models(conn: psycopg.Connection) -> list[Model]:
+    """The registered models, by number."""
+    with conn.cursor(row_factory=class_row(Model)) as cursor:
+        return cursor.execute(f"SELECT {_COLUMNS} FROM embedding_model ORDER BY model_id").fetchall()
+
+
+def find_model(conn: psycopg.Connection, name: str) -> Model | None:
+    """A registered model by its name."""
+    return next((model for model in models(conn) if model.name == name), None)
+
+
+def register(conn: psycopg.Connection, wanted: Model) -> Model:
+    """The model with its number; registers it, and makes its table, where it is new.
+
+    Raises StoreError where a model of the name is registered that would make other vectors: of other weights, another window or precision.
+    """
+    if not _NAME.fullmatch(wanted.name):
+        raise StoreError(f"not a name for a model: {wanted.name[:80]!r}", "Letters, digits and _ . : / @ + - are, up to 200.")
+    with conn.transaction():
+        conn.execute("LOCK TABLE embedding_model IN SHARE ROW EXCLUSIVE MODE")
+        if found := find_model(conn, wanted.name):
+            for each in fields(Model):
+                old, new = getattr(found, each.name), getattr(wanted, each.name)
+                if each.name not in ("model_id", "release_id") and old != new:
+                    raise StoreError(
+                        f"{wanted.name} is registered with {each.name} {old}, not {new}: its vectors cannot be compared",
+                        f"Embed as it is registered, or take its vectors out first: vkg models remove {wanted.name}",
+                    )
+            return found
+        (number,) = conn.execute("SELECT coalesce(max(model_id), 0) + 1 FROM embedding_model").fetchone() or (1,)
+        values = {each.name: getattr(wanted, each.name) for each in fields(Model)} | {"model_id": number}
+        conn.execute(f"INSERT INTO embedding_model ({_COLUMNS}) VALUES ({', '.join(f'%({name})s' for name in values)})", values)
+        table = sql.Identifier(f"embedding_{number}")
+        conn.execute(
+            sql.SQL(
+                """CREATE TABLE {} (variant_key bigint PRIMARY KEY, direction halfvec({}) NOT NULL, norm real NOT NULL CHECK (norm >= 0),
+                distance real)"""
+            ).format(table, sql.Literal(wanted.dimension))
+        )
+        # Of fixed length and of noise: neither kept apart nor compressed, an index visit would read it twice.
+        conn.execute(
+            sql.SQL("ALTER TABLE {} ALTER COLUMN direction SET STORAGE PLAIN").format(table) if wanted.dimension <= 900 else "SELECT 1"
+        )
+        for column, text in (
+            ("variant_key", "The variant."),
+            ("direction", "Difference of the vectors of ALT and REF, or the one vector of both, of length 1."),
+            ("norm", "Its length before."),
+            ("distance", "Cosine distance between the vectors of REF and ALT, 0 to 2; NULL where the model makes one vector of both."),
+        ):
+            conn.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(column), sql.Literal(text)))
+        conn.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(f"Vectors of variants by {wanted.name}.")))
+        conn.execute("CALL open_tables(%s)", (f"embedding_{number}",))
+    registered = find_model(conn, wanted.name)
+    assert registered is not None
+    return registered
+
+
+def remove(conn: psycopg.Connection, model: Model) -> None:
+    """Takes a model and its vectors out."""
+    with conn.transaction():
+        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(model.table)))
+        for table in ("embedding_skip", "embedding_task", "embedding_model"):
+            conn.execute(sql.SQL("DELETE FROM {} WHERE model_id = %s").format(sql.Identifier(table)), (model.model_id,))
+
+
+# ---- what is still to be embedded
+
+
+def plan(conn: psycopg.Connection, model: Model, ranges: Sequence[tuple[int, int]]) -> int:
+    """Makes tasks of the variants in these ranges of keys, half-open, that have neither a vector nor a reason for none, where no tasks wait yet.
+
+    Returns how many variants wait. Several workers may ask at once.
+    """
+    table = sql.Identifier(model.table)
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK, model.model_id))
+        waiting = conn.execute("SELECT 1 FROM embedding_task WHERE model_id = %s LIMIT 1", (model.model_id,)).fetchone()
+        if not waiting:
+            conn.execute(
+                sql.SQL(
+                    """INSERT INTO embedding_task SELECT %(model)s, min(variant_key), max(variant_key) + 1 FROM (SELECT v.variant_key,
+                    (row_number() OVER (ORDER BY v.variant_key) - 1) / %(size)s AS task FROM variant v
+                    JOIN unnest(%(los)s::bigint[], %(his)s::bigint[]) r (lo, hi) ON v.variant_key >= r.lo AND v.variant_key < r.hi
+                    WHERE NOT EXISTS (SELECT FROM {} e WHERE e.variant_key = v.variant_key)
+                    AND NOT EXISTS (SELECT FROM embedding_skip s WHERE s.variant_key = v.variant_key AND s.model_id = %(model)s)) t GROUP BY task"""
+                ).format(table),
+                {"model": model.model_id, "size": TASK_VARIANTS, "los": [lo for lo, _ in ranges], "his": [hi for _, hi in ranges]},
+            )
+    (count,) = conn.execute("SELECT count(*) FROM embedding_task WHERE model_id = %s", (model.model_id,)).fetchone() or (0,)
+    return count
+
+
+Rows = list[tuple[int, int, int, str, str]]
+"""(variant key, chromosome code, 1-based position, REF, ALT) of variants, in genome order."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What became of variants: keys (n,), directions (n, dimension) of length 1, their norms (n,), distances of REF and ALT (n,) or NaN, and by key
+    the reasons of those that have none."""
+
+    keys: np.ndarray
+    directions: np.ndarray
+    norms: np.ndarray
+    distances: np.ndarray
+    skipped: dict[int, str]
+
+
+def work(conn: psycopg.Connection, model: Model, embed: Callable[[Rows], Vectors]) -> int | None:
+    """Does one waiting task: embeds its variants and writes the vectors, in one transaction. Returns how many variants those were; None where no
+    task waits that nobody is at."""
+    table = sql.Identifier(model.table)
+    with conn.transaction():
+        task = conn.execute(
+            "SELECT lo, hi FROM embedding_task WHERE model_id = %s ORDER BY lo LIMIT 1 FOR UPDATE SKIP LOCKED", (model.model_id,)
+        ).fetchone()
+        if task is None:
+            return None
+        rows: Rows = conn.execute(
+            sql.SQL(
+                """SELECT v.variant_key, v.chrom, v.pos, v.ref, v.alt FROM variant v WHERE v.variant_key >= %(lo)s AND v.variant_key < %(hi)s
+                AND NOT EXISTS (SELECT FROM {} e WHERE e.variant_key = v.variant_key)
+                AND NOT EXISTS (SELECT FROM embedding_skip s WHERE s.variant_key = v.variant_key AND s.model_id = %(model)s) ORDER BY v.variant_key"""
+            ).format(table),
+            {"lo": task[0], "hi": task[1], "model": model.model_id},
+        ).fetchall()
+        made = embed(rows)
+        _write(conn, model, made)
+        conn.execute("DELETE FROM embedding_task WHERE model_id = %s AND lo = %s", (model.model_id, task[0]))
+        return len(rows)
+
+
+def _write(conn: psycopg.Connection, model: Model, made: Vectors) -> None:
+    if made.directions.shape != (len(made.keys), model.dimension):
+        raise StoreError(
+            f"vectors of shape {made.directions.shape} for {len(made.keys)} variants of {model.name}", "This is a fault of the model."
+        )
+    if not (np.isfinite(made.directions).all() and np.isfinite(made.norms).all()):
+        raise StoreError(f"{model.name} made a vector that is not finite", "Embed with --dtype fp32.")
+    columns = {
+        "variant_key": pa.array(made.keys, pa.int64()),
+        "direction": halfvecs(made.directions),
+        "norm": pa.array(made.norms, pa.float32()),
+        "distance": pa.array(made.distances, pa.float32(), from_pandas=True),  # NaN is NULL
+    }
+    copy_rows(conn, model.table, pa.record_batch(list(columns.values()), names=list(columns)))
+    if made.skipped:
+        keys, reasons = list(made.skipped), list(made.skipped.values())
+        skipped = pa.record_batch(
+            [pa.array(keys, pa.int64()), pa.array(np.full(len(keys), model.model_id), pa.int16()), pa.array(reasons)],
+            names=["variant_key", "model_id", "reason"],
+        )
+        copy_rows(conn, "embedding_skip", skipped)
+
+
+def halfvecs(values: np.ndarray) -> pa.Array:
+    """(n, dimension) as pgvector reads halfvec in binary: two int16 (dimension, 0), then big-endian float16."""
+    n, dimension = values.shape
+    rows = np.empty((n, 4 + 2 * dimension), np.uint8)
+    rows[:, :4] = np.array([dimension, 0], ">i2").view(np.uint8)
+    rows[:, 4:] = np.ascontiguousarray(values, ">f2").view(np.uint8).reshape(n, -1)
+    offsets = np.arange(n + 1, dtype=np.int64) * rows.shape[1]
+    return pa.Array.from_buffers(pa.large_binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
+
+
+@dataclass
+class Known:
+    """What visible loads say of a variant: terms and impact of its most severe consequence, frequencies by population, scores by name."""
+
+    terms: list[str] = field(default_factory=list)
+    impact: str | None = None
+    frequencies: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def known(
+    conn: psycopg.Connection, keys: Sequence[int], loads: Sequence[int], populations: Sequence[str], scores: Sequence[str]
+) -> dict[int, Known]:
+    """What these loads say of variants. Of several loads the latest counts; a population of a dataset (gnomad:afr) stands in for one that none has."""
+    found = {key: Known() for key in keys}
+    asked = {"keys": list(keys), "loads": list(loads), "populations": list(populations), "scores": [name.upper() for name in scores]}
+    for key, terms, impact in conn.execute(
+        """SELECT DISTINCT ON (variant_key) variant_key, terms, (ARRAY['HIGH','MODERATE','LOW','MODIFIER'])[impact] FROM transcript_consequence
+        WHERE variant_key = ANY(%(keys)s) AND load_id = ANY(%(loads)s) ORDER BY variant_key, severity, load_id DESC, ordinal""",
+        asked,
+    ):
+        found[key].terms, found[key].impact = terms, impact
+    for key, population, frequency in conn.execute(
+        """SELECT DISTINCT ON (f.variant_key, p.name) f.variant_key, p.name, f.af[p.ordinal] FROM population_frequency f
+        JOIN (SELECT load_id, ordinal, population, upper(regexp_replace(population, '^.*:', '')) AS name FROM frequency_population
+            WHERE load_id = ANY(%(loads)s)) p ON p.load_id = f.load_id
+        WHERE f.variant_key = ANY(%(keys)s) AND f.load_id = ANY(%(loads)s) AND p.name = ANY(%(populations)s) AND f.af[p.ordinal] IS NOT NULL
+        ORDER BY f.variant_key, p.name, p.population = p.name DESC, f.load_id DESC""",
+        asked,
+    ):
+        found[key].frequencies[population] = frequency
+    written = {name.upper(): name for name in scores}
+    for key, name, value in conn.execute(
+        """SELECT DISTINCT ON (v.variant_key, upper(s.name)) v.variant_key, upper(s.name), v.value FROM variant_score v
+        JOIN score s ON s.load_id = v.load_id AND s.score_id = v.score_id
+        WHERE v.variant_key = ANY(%(keys)s) AND v.load_id = ANY(%(loads)s) AND upper(s.name) = ANY(%(scores)s)
+        ORDER BY v.variant_key, upper(s.name), v.load_id DESC""",
+        asked,
+    ):
+        found[key].scores[written[name]] = value
+    return found
+
+
+def status(conn: psycopg.Connection, model: Model) -> dict[str, Any]:
+    """How far a model is: vectors, tasks that wait, skipped variants by reason, whether its vectors are indexed."""
+    (vectors,) = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(model.table))).fetchone() or (0,)
+    (tasks,) = conn.execute("SELECT count(*) FROM embedding_task WHERE model_id = %s", (model.model_id,)).fetchone() or (0,)
+    skipped = conn.execute(
+        "SELECT reason, count(*) FROM embedding_skip WHERE model_id = %s GROUP BY reason ORDER BY 2 DESC, 1", (model.model_id,)
+    ).fetchall()
+    return {"vectors": vectors, "tasks": tasks, "skipped": dict(skipped), "indexed": is_indexed(conn, model)}
+
+
+def is_indexed(conn: psycopg.Connection, model: Model) -> bool:
+    """True where its vectors have a valid index."""
+    row = conn.execute("SELECT x.indisvalid FROM pg_index x WHERE x.indexrelid = to_regclass(%s)", (f"{model.table}_direction",)).fetchone()
+    return bool(row and row[0])
+
+
+INDEXED_FROM = 50_000
+"""Fewer vectors are not indexed: all are compared in some hundredths of a second, and none is missed."""
+
+
+def build_index(conn: psycopg.Connection, model: Model, memory: str) -> None:
+    """Builds the HNSW index of its vectors; it is kept by PostgreSQL from then on. `conn` in autocommit mode."""
+    index, table = sql.Identifier(f"{model.table}_direction"), sql.Identifier(model.table)
+    conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
+    with conn.transaction():
+        conn.execute("SELECT set_config('maintenance_work_mem', %s, true)", (memory,))
+        conn.execute(sql.SQL("CREATE INDEX {} ON {} USING hnsw (direction halfvec_cosine_ops)").format(index, table))
