@@ -38,6 +38,8 @@ _ROWS = {
     "ancestry": ("ancestry",),
     "frequencies": ("population_frequency",),
     "v2f": ("v2f_score", "v2f_element"),
+    "enformer": ("enformer_effect",),
+    "metacells": ("metacell",),
 }
 """The tables that a load of each kind is about."""
 

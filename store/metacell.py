@@ -150,7 +150,7 @@ PEAK = Read(
 # ---- the variants that act on genes of a cell type
 
 _EXPRESSED_BY = f"""SELECT {TARGET.format("e")} FROM metacell_run c JOIN metacell_expression e ON e.load_id = c.load_id
-    WHERE c.load_id = ANY(:loads) AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression"""
+    WHERE c.load_id = ANY(:loads) AND (:datasets::text[] IS NULL OR c.load_id = ANY({NAMED_LOADS.format("ANY(:datasets)")})) AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression"""
 
 PROFILE = Read(
     name="metacell_profile",
@@ -159,6 +159,7 @@ PROFILE = Read(
     columns={name: f"t.{name}" for name in ("load_id", "gene", "tau", "mean", "percent", "z")},
     by=EXPRESSION.by,
     orders={"load": Order(("t.load_id", "t.gene"))},
+    where={"dataset": _DATASET},
 )
 """Genes with their values in all metacells, by ordinal."""
 

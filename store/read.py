@@ -77,6 +77,9 @@ class Read:
     genome: str = ""
 
 
+LARGEST_REAL = 3.4028234663852886e38
+"""The largest number that a column of type real can be compared with."""
+
 SHORTEST = "({})::text::float8"
 """SQL of a real as the number with the fewest digits that is it: 0.1, where a double of the same value is 0.10000000149011612."""
 
