@@ -226,5 +226,5 @@ def _largest(sizes: np.ndarray, ordinals: np.ndarray, first: int) -> np.ndarray:
 
 
 def _values(sent: bytes) -> np.ndarray:
-    """The numbers of a halfvec as pgvector sends it: two int16 (dimension, unused), then big-endian float16."""
-    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
+    """The numbers of a halfvec as pgvector sends it: two int16 (dimension, unused), then big-endian float16; zeros without a sign."""
+    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32) + np.float32(0)

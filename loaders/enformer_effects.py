@@ -67,7 +67,7 @@ def sizes(effects: np.ndarray) -> np.ndarray:
 def strongest(effects: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each variant the effect of the largest size, with its sign, and its track, of several the first: (n,) float32 and int16."""
     track = sizes.argmax(1)
-    return effects[np.arange(len(effects)), track].astype(np.float32), track.astype(np.int16)
+    return _signless(effects[np.arange(len(effects)), track]), track.astype(np.int16)
 
 
 def infinite(sizes: np.ndarray) -> dict[int, int]:
@@ -106,7 +106,12 @@ def _ranks(sizes: np.ndarray, tracks: np.ndarray) -> np.ndarray:
 def _effects_of(effects: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The effects, and their tracks, of (n, ...) ranks."""
     track = _LAST_TRACK - (ranks & _LAST_TRACK)
-    return np.take_along_axis(effects, track, axis=1).astype(np.float32), track.astype(np.int16)
+    return _signless(np.take_along_axis(effects, track, axis=1)), track.astype(np.int16)
+
+
+def _signless(effects: np.ndarray) -> np.ndarray:
+    """As float32, zeros without a sign."""
+    return effects.astype(np.float32) + np.float32(0)
 
 
 def lists(values: np.ndarray) -> pa.ListArray:

@@ -100,7 +100,7 @@ def enformer_job(
     job = Job(
         kind="enformer",
         files=[source_file(path, found.comment or None) for path, found in zip(files, layouts, strict=True)],
-        dataset=dataset or dataset_name(files[0]).removesuffix(".h5"),
+        dataset=dataset or dataset_name(files[0]),
         version=version,
         options={
             **run,

@@ -134,7 +134,7 @@ def metacell_job(
         "roles": list(roles),
     }
     files = [source_file(each) for each in roles.values()]
-    own = dataset or dataset_name(path).removesuffix(".h5ad")
+    own = dataset or dataset_name(path)
     return Job("metacells", files, own, version, options, hold=hold, strict=strict), chunks
 
 

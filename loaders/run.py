@@ -266,6 +266,6 @@ def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:
 def dataset_name(path: Path) -> str:
     """The name of a dataset whose file was given none: the file's, without its endings."""
     name = path.name
-    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec"):
+    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec", ".h5", ".h5ad"):
         name = name.removesuffix(ending)
     return name or path.name

@@ -87,6 +87,8 @@ class Load:
         chunk is kept.
         """
         with self.conn.transaction():
+            # The rows and where to go on after them are lost together or not at all, and `finish` waits for the disk: for all before it, too.
+            self.conn.execute("SET LOCAL synchronous_commit = off")
             tables, rejects = dict(chunk.tables), list(chunk.rejects)
             named = [table for table in sample.TABLES if table in tables]
             mentioning = [table for table in sample.MENTIONING if table in tables]

@@ -224,7 +224,7 @@ def test_pages_go_over_windows_and_chromosomes_without_loss_or_repeat(world: Wor
         return asked, expected
 
     crossing = several = 0
-    for n, (asked, expected) in enumerate(draws(91, 90, draw)):
+    for n, (asked, expected) in enumerate(draws(91, 42, draw)):
         size = (1, 2, 3, 7, 50, 1000)[n % 6] if len(expected) < 60 else (11, 50, 1000)[n % 3]
         names = [name_of(v) for v in expected]
         for backward in (False, True):
@@ -232,8 +232,8 @@ def test_pages_go_over_windows_and_chromosomes_without_loss_or_repeat(world: Wor
         windows = {(v[0], (v[1] - 1) // WINDOW_BASES) for v in expected}
         several += len(windows) > 2 and size < len(names)
         crossing += any((v[1] - 1) // WINDOW_BASES < (v[1] + len(v[2]) - 2) // WINDOW_BASES for v in expected)
-    assert several > 20
-    assert crossing > 20
+    assert several > 8
+    assert crossing > 8
 
 
 def test_a_variant_is_listed_where_a_gene_that_its_scores_name_is_expressed(world: World) -> None:
