@@ -121,7 +121,7 @@ _TABLES = {
     # Without the effects on all tracks, which lie apart from their rows.
     "enformer_effect": f"""SELECT v.variant_key, %(enformer)s, 0, row_number() OVER (), false, NULL, {_draw(32)} - 0.5, floor(5313 * {_draw(33)}), floor(5313 * {_draw(34)}),
         ARRAY[{_draw(35)} - 0.5, {_draw(36)} - 0.5]::real[], ARRAY[3, 4]::smallint[], NULL, NULL, NULL, NULL FROM variant v WHERE {_draw(37)} < 0.2""",
-    "metacell_run": f"""VALUES (%(metacells)s, 'CELLS', 'raw.X', 'COUNTS', 20000, '{{T0,T1,T2,T3,T4}}'::text[], 'X_pca', 'X_umap', 100000, 'X')""",
+    "metacell_run": """VALUES (%(metacells)s, 'CELLS', 'raw.X', 'COUNTS', 20000, '{T0,T1,T2,T3,T4}'::text[], 'X_pca', 'X_umap', 100000, 'X')""",
     "metacell": f"""SELECT %(metacells)s, n, 'SEACell-' || n, 'T' || mod(n, 5), 1, 'blood', NULL, 50, {_draw(38, "n")}, {_draw(39, "n")},
         ARRAY[{_draw(40, "n")}, {_draw(41, "n")}]::vector, ARRAY(SELECT symbol FROM gene ORDER BY gene_id LIMIT 100) FROM generate_series(0, {_METACELLS - 1}) n""",
     "metacell_expression": f"""SELECT g.symbol, %(metacells)s, g.gene_id, 0.5, m.values[:5], m.values, m.values, m.values FROM gene g

@@ -108,7 +108,7 @@ def effects() -> Iterator[tuple[str, int, str, str, str, np.ndarray]]:
         if distance <= _NEAR:
             size = math.exp(-distance / 1_000)
             drawn = np.array([_draw(pos, ref, alt, track) - 0.5 for track in TRACKS])
-            yield chrom, pos, name, ref, alt, np.round(drawn * size * 512) / 256
+            yield chrom, pos, name, ref, alt, np.round(drawn * size * 512) / 256 + 0.0
 
 
 def write_effects(path: Path) -> None:

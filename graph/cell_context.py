@@ -82,12 +82,15 @@ class CellContext:
         return Ask()
 
 
-async def cells_of(ctx: Context, view: View, keys: Sequence[int], least: float, first: int) -> list[tuple[int, CellContext]]:
-    """(variant, cell context) of variants: of each at most `first`, the most specific (z) first, then the highest."""
+async def cells_of(
+    ctx: Context, view: View, keys: Sequence[int], least: float, first: int, datasets: list[str] | None
+) -> list[tuple[int, CellContext]]:
+    """(variant, cell context) of variants, in the metacells of all datasets or of these: at most `first`, the most specific (z) first, then the
+    highest."""
     targets = await _targets(ctx, view, keys)
     genes = sorted({gene for found in targets.values() for gene in found})
     best: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
-    for gene, profile in await read_all(ctx, view, PROFILE, "gene", genes) if genes else ():
+    for gene, profile in await read_all(ctx, view, PROFILE, "gene", genes, where=where(dataset=datasets)) if genes else ():
         best.setdefault(gene, []).extend(_expressing(profile, least, first))
     answer = []
     for key, found in targets.items():

@@ -68,6 +68,13 @@ class ColumnExecutor(ExecutorThrowingOnIncremental):
         self, return_type: Any, field_details_list: Any, info: Any, path: Path, result: Any, position_context: Any
     ) -> Any:
         """The items of one list."""
+        kind = return_type.of_type
+        kind = kind.of_type if is_non_null_type(kind) else kind
+        if is_leaf_type(kind) and isinstance(result, list):
+            try:
+                return list(map(_not_null, result, map(kind.coerce_output_value, result)))
+            except Exception:  # happens again below
+                pass
         wanted = self._columns_of_items(return_type, field_details_list)
         if wanted is not None and isinstance(result, list):
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import strawberry
 
 from store.enformer import ENFORMER, TRACK, TRACKS_KEPT, track_id
 from store.ledger import LOAD
+from store.read import LARGEST_REAL
 from store.statements import statement
 from store.tissue import TISSUES
 from store.variant import VARIANT
@@ -167,7 +167,7 @@ class EnformerEffect:
 
 def checked_effect(least: float) -> float:
     """A least size, if it is one. Raises UserError BAD_EFFECT."""
-    if not (math.isfinite(least) and least >= 0):
+    if not 0 <= least <= LARGEST_REAL:
         raise UserError("BAD_EFFECT", f"minEffect: {least} is not a size.", value=least, hint="Sizes are from 0; signs do not count.")
     return least
 
@@ -209,7 +209,7 @@ async def _strongest(
         if wanted is not None:
             chosen = np.isin(ordinals, wanted.get(row["load_id"], ()), assume_unique=True)
             values, ordinals = values[chosen], ordinals[chosen]
-        best = np.lexsort((ordinals, -np.abs(values)))[:first]
+        best = _largest(np.abs(values), ordinals, first)
         found += [
             (key, EnformerTrackEffect(track_id=track_id(row["load_id"], ordinal), effect=value))
             for ordinal, value in zip(ordinals[best].tolist(), values[best].tolist(), strict=True)
@@ -217,6 +217,14 @@ async def _strongest(
     return found
 
 
+def _largest(sizes: np.ndarray, ordinals: np.ndarray, first: int) -> np.ndarray:
+    """The places of the `first` largest sizes, largest first; of equal ones the lowest ordinal first. Only what may be among them is sorted."""
+    places = np.arange(len(sizes))
+    if first < len(sizes):
+        places = np.flatnonzero(sizes >= np.partition(sizes, -first)[-first])
+    return places[np.lexsort((ordinals[places], -sizes[places]))][:first]
+
+
 def _values(sent: bytes) -> np.ndarray:
-    """The numbers of a halfvec as pgvector sends it: two int16 (dimension, unused), then big-endian float16."""
-    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
+    """The numbers of a halfvec as pgvector sends it: two int16 (dimension, unused), then big-endian float16; zeros without a sign."""
+    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32) + np.float32(0)

@@ -83,12 +83,12 @@ class Executor:
             if isinstance(values, list):
                 return _refused(values)
             cost = limits.measure(self.schema, operation, document.fragments, values.coerced, spent).cost - spent
-        except RecursionError as error:
-            return _refused([present(GraphQLError("", original_error=error))])
         except UserError as error:
             return _refused([GraphQLError(str(error), extensions=error.extensions())])
         except GraphQLSyntaxError as error:
             return _refused([error])
+        except Exception as error:  # too deep to be walked, or a fault here: masked, like those of fields
+            return _refused([present(GraphQLError("", original_error=error))])
         try:
             async with asyncio.timeout(seconds):
                 result = execute(self.schema, document.node, None, ctx, variables, operation_name, executor_class=ColumnExecutor)

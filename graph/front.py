@@ -27,7 +27,7 @@ QUERY = """query Front {
     release { id name reason createdAt }
     loads { dataset version kind normalized loadedAt recordCount rejectCount files }
     named: releases(named: true, first: 20) { nodes { name createdAt } pageInfo { hasNextPage } }
-    counts { records samples genes transcripts consequences clinical scores ibdSegments hbdSegments }
+    counts { records samples genes transcripts consequences clinical scores ibdSegments hbdSegments v2fScores v2fLinks enformerEffects metacells }
     scores
     populations
   }
@@ -46,6 +46,10 @@ COUNTED = {
     "scores": "scores",
     "ibdSegments": "segments shared by descent",
     "hbdSegments": "segments homozygous by descent",
+    "v2fScores": "scores for function",
+    "v2fLinks": "links of elements to genes",
+    "enformerEffects": "predicted effects",
+    "metacells": "metacells",
 }
 HOLDS = {"IBD": "shared segments"}
 """Kinds of datasets that are not called what they hold."""
@@ -60,7 +64,8 @@ DOCUMENTS = {
     "docs/querying.md": "names of variants, filters, pages, releases, limits",
     "docs/cohorts.md": "people: genotypes, carriers, families",
     "docs/sharing.md": "what people share by descent: segments, carriers, relatives",
-    "docs/function.md": "what variants do: cV2F, and links of enhancers to genes",
+    "docs/function.md": "what variants do: cV2F, links of enhancers to genes, Enformer",
+    "docs/cells.md": "in which cells: metacells, what they express, and the variants that matter there",
     "docs/loading.md": "which files can be loaded, and how",
     "docs/operations.md": "serving, another PostgreSQL, containers",
     "docs/performance.md": "what a query costs",

@@ -95,9 +95,8 @@ def _selections(
             found.depth = max(found.depth, depth)
             _check("DEPTH", "levels of fields", depth, DEPTH)
             if node.selection_set is None:
-                if parent is not None and (cost := _metadata(parent.fields.get(node.name.value)).get("cost", 0)):
-                    found.cost += parents * cost
-                    _check("COST", "objects", found.cost, COST)
+                found.cost += parents * _metadata(getattr(parent, "fields", {}).get(node.name.value)).get("cost", 0)
+                _check("COST", "objects", found.cost, COST)
                 continue
             if parent is None or node.name.value.startswith("__"):  # introspection reads no objects
                 _selections(schema, None, node.selection_set, fragments, variables, parents, depth + 1, found)

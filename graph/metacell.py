@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import strawberry
 from store.gene import GENE
 from store.ledger import LOAD
 from store.metacell import EMBEDDING, EXPRESSED, EXPRESSION, METACELL, METACELL_RUN, PEAK, SIMILAR, TOP_GENE
-from store.read import where
+from store.read import LARGEST_REAL, where
 from store.region import Region
 
 from .batch import read_all
@@ -21,7 +20,7 @@ from .errors import UserError
 from .link import Ask, Connection, Edge, EdgeConnection, computed, define, entity, leaf, link
 from .node import Node, numbered
 from .people import check_known
-from .resolve import MOST_INPUTS, stem
+from .resolve import MOST_INPUTS, find_genes, stem
 
 if TYPE_CHECKING:
     from .gene import Gene
@@ -39,9 +38,7 @@ OfCondition = Annotated[list[str] | None, strawberry.argument(description="Only 
 MinExpression = Annotated[
     float | None, strawberry.argument(description="Least mean expression: natural logarithm of 1 + counts per 10,000.")
 ]
-MeasuredGenes = Annotated[
-    list[str], strawberry.argument(description=f"Genes by identifier, or by name as the dataset writes it; at most {MOST_INPUTS:,}.")
-]
+MeasuredGenes = Annotated[list[str], strawberry.argument(description=f"Genes by identifier or symbol; at most {MOST_INPUTS:,}.")]
 InRegion = Annotated[str, strawberry.argument(description="CHROM:START-END, 1-based and inclusive.")]
 
 
@@ -95,13 +92,16 @@ class Metacell(Node):
         return Ask()
 
     @link(EXPRESSED, by="metacell", on="metacell_id")
-    def expression(ctx: Context, *, genes: MeasuredGenes) -> list[MetacellExpression]:
+    async def expression(ctx: Context, view: View, *, genes: MeasuredGenes) -> list[MetacellExpression]:
         """What it expresses of these genes, by the name of the gene; those that were not measured are left out."""
         if len(genes) > MOST_INPUTS:
             raise UserError(
                 "TOO_MANY_INPUTS", f"{len(genes):,} genes at once; the most is {MOST_INPUTS:,}.", value=len(genes), hint="Ask in portions."
             )
-        return Ask(values={"genes": sorted({stem(name) for name in genes} | {name.upper() for name in genes})})
+        names = {stem(name) for name in genes} | {name.upper() for name in genes}
+        for rows in (await find_genes(ctx, view, genes)).values():  # the dataset may write another name than is asked for
+            names |= {name for row in rows for name in (row["gene_id"].upper(), row["symbol"].upper())}
+        return Ask(values={"genes": sorted(names)})
 
     @link(PEAK, by="metacell", on="metacell_id")
     def accessibility(ctx: Context, *, region: InRegion) -> Connection[MetacellPeak]:
@@ -182,7 +182,7 @@ async def check_cell_types(ctx: Context, view: View, names: Sequence[str] | None
 
 def checked_expression(least: float) -> float:
     """A least expression, if it is one. Raises UserError BAD_EXPRESSION."""
-    if not (math.isfinite(least) and least >= 0):
+    if not 0 <= least <= LARGEST_REAL:
         raise UserError(
             "BAD_EXPRESSION", f"minExpression: {least} is no expression.", value=least, hint="It is log(1 + counts per 10,000): from 0."
         )

@@ -221,7 +221,8 @@ class Query:
     @link(AFFECTING, by="cell_type")
     async def variants_affecting_cell_type(
         ctx: Context, view: View, *, cell_type: Annotated[str, strawberry.argument(description="A cell type, as the metacells' dataset writes it.")],
-        source: Sources = None, min_v2f: MinScore = None, min_expression: Expressed = EXPRESSED, region: RegionText = None, filter: Filter = None,
+        source: Sources = None, min_v2f: MinScore = None, min_expression: Expressed = EXPRESSED, dataset: Datasets = None,
+        region: RegionText = None, filter: Filter = None,
     ) -> Connection[Variant]:  # fmt: skip
         """Variants that methods say act on a gene which some metacell of the cell type expresses, in genome order. Links below the threshold of their
         source count only where minV2f says so."""
@@ -229,7 +230,7 @@ class Query:
         least = checked_score(min_v2f, source, "minV2f")
         asked = conditions(filter)
         bounds = await place(ctx, view, region, None, 0, AFFECTING, asked)
-        values = {"metacell_type": cell_type, "min_expression": checked_expression(min_expression)}
+        values = {"metacell_type": cell_type, "datasets": dataset, "min_expression": checked_expression(min_expression)}
         return Ask(asked, values | {"sources": sources_of(source), "cell_types": None, "min_score": least} | bounds)
 
     @link(ALTERING, by="region")
@@ -250,6 +251,8 @@ class Query:
     ) -> VariantContext | None:  # fmt: skip
         """The complete report of a variant, and where a sample is named of the variant in it; null where no visible file has the variant."""
         key = await one_variant(ctx, view, id)
+        if key is not None and not await ctx.query(statement("visible_variants"), [key], list(view.loads)):
+            key = None
         number = (await one_sample(ctx, view, sample))["sample_id"] if sample is not None else None
         found = SampleContext(call=f"{key}:{number}", sample_id=number) if number is not None else None
         return [] if key is None else [(ROOT, VariantContext(variant_key=key, in_sample=found))]

@@ -162,7 +162,8 @@ async def _read(
     """By variant at most `count` rows most like it."""
     bounds = dict(zip(("lo", "hi"), span, strict=True)) if span else {}
     found: dict[int, list[dict[str, Any]]] = {}
-    for key, row in await read_all(ctx, view, read, by, keys, where=asked, limit=count, **bounds):
+    values: dict[str, Any] = {"limit": count} | bounds
+    for key, row in await read_all(ctx, view, read, by, keys, where=asked, **values):
         found.setdefault(key, []).append(row)
     return found
 

@@ -96,7 +96,7 @@ class V2FScore:
 
     @link(GENE, by="pk", on="target_id")
     def target_gene(ctx: Context) -> Gene | None:
-        """The target gene, where a visible gene annotation has it: by identifier without version, else by symbol."""
+        """The target gene, where a visible gene annotation has it: by identifier without version, else by symbol, else by alias."""
         return Ask()
 
     @link(LOAD, by="pk", on="load_id")

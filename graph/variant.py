@@ -233,11 +233,11 @@ class Variant(Node):
 
     @computed(on="variant_key", cost=CELLS)
     async def cell_context(
-        ctx: Context, view: View, keys: Sequence[int], *, min_expression: Expressed = EXPRESSED, first: HowMany = 10
+        ctx: Context, view: View, keys: Sequence[int], *, min_expression: Expressed = EXPRESSED, dataset: Datasets = None, first: HowMany = 10
     ) -> list[CellContext]:  # fmt: skip
         """In which cells it may matter: metacells that express a gene which it may act on (by a score from its threshold on, a consequence, or its
         position), the most specific (z) first, each with the evidence that leads there."""
-        return await cells_of(ctx, view, keys, checked_expression(min_expression), checked_size(first, "first"))
+        return await cells_of(ctx, view, keys, checked_expression(min_expression), checked_size(first, "first"), dataset)
 
     @link(FREQUENCY, by="variant", on="variant_key")
     def population_frequencies(ctx: Context, *, population: Populations = None, dataset: Datasets = None) -> list[Frequency]:

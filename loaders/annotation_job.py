@@ -10,6 +10,7 @@ import psycopg
 from loaders import genes, scores
 from loaders.assembly_check import check_assembly
 from loaders.header import VcfHeader, open_vcf
+from loaders.lift import open_lift
 from loaders.normalize import Normalizer
 from loaders.run import Job, Read, dataset_name
 from loaders.source import Block, source_file, text_blocks
@@ -57,6 +58,7 @@ def scores_job(
     dataset: str | None = None,
     version: str | None = None,
     assembly: str | None = None,
+    lift: Path | None = None,
     hold: bool = False,
     unnormalized: bool = False,
     strict: bool = False,
@@ -69,7 +71,8 @@ def scores_job(
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
     fasta = open_reference(store, reference)
-    normalizer = Normalizer(store.assembly, fasta, unnormalized)
+    lifted = open_lift(lift, store.assembly, fasta)
+    normalizer = Normalizer(store.assembly, fasta, unnormalized, lift=lifted)
     tables: list[scores.Table] = []
     headers: list[VcfHeader] = []
     for path in files:
@@ -81,7 +84,7 @@ def scores_job(
             wanted = scores.chosen(path, columns, table, names)
             columns = [score.source for score in wanted]
             header, blocks = stating(table.assembly), sites(table, text_blocks(path))
-        check_assembly(conn, path, header, iter(blocks), store=store.assembly, given=given, reference=fasta)
+        check_assembly(conn, path, header, iter(blocks), store=store.assembly, given=given, reference=fasta, lift=lifted)
         headers.append(header)
     if fasta and store.reference_path is None:
         register_reference(conn, fasta.path, fasta.contigs)
@@ -102,6 +105,7 @@ def scores_job(
             "unnormalized": unnormalized,
             "scores": {score.name: score.source for score in wanted},
             "locus": list(locus or ()),
+            **({"lift": lifted.option} if lifted else {}),
         },
         hold=hold,
         normalized=not unnormalized,

@@ -2,24 +2,29 @@
 
 The assembly is known from header contig lengths, RefSeq names, `##reference` or the option --assembly, in this order.
 Then a sample of the file must agree: its REF alleles with the reference or, where there is none, its positions and
-rsIDs with the store.
+rsIDs with the store. With a chain file it is the assembly that this leads from, and the sample is lifted over first.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from loaders.errors import InputError
 from loaders.header import VcfHeader
+from loaders.normalize import Rejected, reverse_complement
 from loaders.source import Block
 from store.assembly import ASSEMBLIES, HG19_MT_LENGTH, NAMES, Assembly, accession_assembly, chrom_code
 from store.reference import Reference
+
+if TYPE_CHECKING:
+    from loaders.lift import Lift
 
 SAMPLE = 1000
 """Records looked at."""
@@ -51,24 +56,35 @@ def check_assembly(
     store: Assembly,
     given: Assembly | None,
     reference: Reference | None,
+    lift: Lift | None = None,
 ) -> None:
-    """Raises InputError unless the file is of the store's assembly, as far as can be told, and can be told at all."""
+    """Raises InputError unless the file is of the store's assembly, as far as can be told, and can be told at all.
+
+    With `lift`, unless it is of the assembly that this leads from, which is what it is taken to be where nothing tells.
+    """
     _refuse_hg19_mt(path, header)
     lines = list(islice(((n, line) for block in blocks for n, line in enumerate(block.lines, block.first)), SAMPLE))
     found, why = _from_header(header) or _from_names(lines) or (given, "--assembly")
+    if lift is not None:
+        found = found or lift.source
+        if found is store:
+            raise InputError(path, None, f"it is of {found.name} ({why}), as the store is", "Load it without --lift.")
     if found is None:
         raise InputError(path, None, "nothing in the file tells its assembly", f"If it is {store.name}, say so: --assembly {store.name}")
     if given not in (None, found):
         raise InputError(path, None, f"it is of {found.name} ({why}), not {given.name}", f"Give --assembly {found.name}, or nothing.")
-    if found is not store:
+    if lift is None and found is not store:
         raise InputError(
-            path, None, f"it is of {found.name} ({why}); the store holds {store.name}", f"Load it into a store of {found.name}."
-        )
+            path, None, f"it is of {found.name} ({why}); the store holds {store.name}",
+            f"Load it into a store of {found.name}. Scores, frequencies and effects can be lifted over: --lift CHAIN",
+        )  # fmt: skip
     sites = [site for n, line in lines if (site := _site(n, line))]
+    if lift is not None:
+        sites = [lifted for site in sites if (lifted := _lifted(site, lift))]
     if reference is not None:
-        _check_ref(path, sites, store, reference)
+        _check_ref(path, sites, store, reference, lift)
     else:
-        _check_rsids(conn, path, sites, store)
+        _check_rsids(conn, path, sites, lift.source if lift else store)
 
 
 def from_contigs(contigs: Iterable[tuple[str, int | None]]) -> Assembly | None:
@@ -123,7 +139,18 @@ def _site(number: int, line: str) -> Site | None:
     return Site(number, code, int(columns[1]), columns[2], columns[3].upper()) if code else None
 
 
-def _check_ref(path: Path, sites: Sequence[Site], store: Assembly, reference: Reference) -> None:
+def _lifted(site: Site, lift: Lift) -> Site | None:
+    """The site in the other assembly; None where it has no place there."""
+    if site.pos > lift.source.length(site.chrom):
+        return None
+    try:
+        chrom, pos, reverse, _ = lift.locus(site.chrom, site.pos, max(1, len(site.ref)))
+    except Rejected:
+        return None
+    return replace(site, chrom=chrom, pos=pos, ref=reverse_complement(site.ref) if reverse else site.ref)
+
+
+def _check_ref(path: Path, sites: Sequence[Site], store: Assembly, reference: Reference, lift: Lift | None) -> None:
     checked, wrong = 0, []
     for site in sites:
         if not 1 <= site.pos <= reference.length(site.chrom):
@@ -135,12 +162,13 @@ def _check_ref(path: Path, sites: Sequence[Site], store: Assembly, reference: Re
                 wrong.append((site, expected))
     if _too_many(len(wrong), checked):
         site, expected = wrong[0]
-        where = f"{NAMES[site.chrom - 1]}:{site.pos}"
+        where = f"{NAMES[site.chrom - 1]}:{site.pos}{' of ' + store.name if lift else ''}"
+        of = f"the file is of {lift.source.name}, the reference of" if lift else "both the file and the reference are of"
         raise InputError(
             path,
             site.line,
             f"REF is {site.ref[:40]} at {where}, where {reference.path} has {expected[:40]}; so for {len(wrong)} of the first {checked} records",
-            f"Check that both the file and the reference are of {store.name}, and REF and ALT not swapped (bcftools norm -c w -f FASTA).",
+            f"Check that {of} {store.name}, and REF and ALT not swapped (bcftools norm -c w -f FASTA).",
         )
 
 

@@ -39,6 +39,8 @@ _KEY = re.compile(r"(?:(.+)_)?(AF|AC|AN|nhomalt)(?:_(.+))?")
 _COLUMNS = {"AC": "ac", "AN": "an", "AF": "af", "nhomalt": "hom"}
 _RAW = re.compile(r"(?:.+_)?raw")
 """gnomAD counts before genotypes are filtered: a quality measure, not a population."""
+_OF_ALT = re.compile(r"(?:grp|pop)max", re.IGNORECASE)
+"""Populations that are chosen by the frequency of the ALT: which it would be by that of REF is not told."""
 
 _PLACES = pa.schema([("ordinal", pa.int16()), ("population", pa.string()), ("counted", pa.bool_())])
 
@@ -110,13 +112,16 @@ class Frequencies:
         if self._count:
             self._counts.append(self._count(calls))
 
-    def read(self, info: InfoColumn | None = None) -> pa.RecordBatch:
+    def read(self, info: InfoColumn | None = None, swapped: np.ndarray | None = None) -> pa.RecordBatch:
         """The rows of a chunk of variants, whose calls were counted and whose INFO is given, or one of both, with `_row`.
 
-        A variant of which nothing is known has no row.
+        A variant of which nothing is known has no row. Of those that are `swapped`, (variants,) bool, INFO has REF as the ALT and the ALT as REF;
+        nothing tells who has two of the one that was REF.
         """
         counts, self._counts = self._counts, []
         number = {column: self._numbers(column, info, counts) for column in SCHEMA.names}
+        if swapped is not None and swapped.any():
+            self._turn(number, swapped)
         ac, an, af = number["ac"], number["an"], number["af"]
         with np.errstate(divide="ignore", invalid="ignore"):
             af = np.where(np.isnan(af), ac / an, af)
@@ -126,6 +131,16 @@ class Frequencies:
         columns = [self._lists(column, number[column][told]) for column in SCHEMA.names]
         rows = np.flatnonzero(told).astype(np.int32)
         return pa.record_batch([*columns, pa.array(rows)], names=[*SCHEMA.names, ROW])
+
+    def _turn(self, number: dict[str, np.ndarray], swapped: np.ndarray) -> None:
+        """Makes the numbers of swapped variants those of their other allele, in place."""
+        rows = np.flatnonzero(swapped)
+        others = number["an"][rows] - number["ac"][rows]
+        number["ac"][rows] = np.where(others >= 0, others, np.nan)
+        number["af"][rows] = 1 - number["af"][rows]
+        chosen = np.array([bool(_OF_ALT.search(name)) for name in self.populations])
+        for column, values in number.items():
+            values[np.outer(swapped, chosen if column in ("ac", "an", "af") else np.ones_like(chosen))] = np.nan
 
     def _numbers(self, column: str, info: InfoColumn | None, counts: Sequence[Counts]) -> np.ndarray:
         """(variants, populations) float64 of a column: counts that are whole, frequencies in [0, 1], else NaN."""

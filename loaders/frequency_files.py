@@ -2,7 +2,8 @@
 
 In: records with AF, AC, AN and nhomalt by population, in INFO or in columns of those names (frequencies.py says which). Out: rows of
 frequency_population and population_frequency, keyed by the same normal form of the variant that the VCF loader makes; no variants are made, so
-a frequency may await its variant. FILTER goes along. Populations are named within a namespace: gnomad:afr, gnomad:ALL.
+a frequency may await its variant. FILTER goes along. Populations are named within a namespace: gnomad:afr, gnomad:ALL. Where records are
+lifted over and REF and ALT are swapped by that, frequencies are those of the allele that was REF, if the record has but one ALT.
 
 INFO of such files has hundreds of keys and up to tens of kilobytes: it is read by columns, a chunk at a time.
 """
@@ -21,7 +22,7 @@ from loaders.errors import InputError
 from loaders.frequencies import Frequencies
 from loaders.header import InfoField, VcfHeader, open_vcf
 from loaders.info import InfoReader
-from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, Normalizer, Rejected
+from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, SWAPPED, Normalizer, Rejected
 from loaders.scores import Table
 from loaders.source import Block, is_bcf, text_blocks
 from loaders.vcf import CHUNK_BYTES, CHUNK_FREQUENCIES, CHUNK_ROWS
@@ -131,6 +132,8 @@ class _Batch:
         self._filters: list[str] = []
         self._variants: list[tuple[int, int, str, str]] = []
         self._observed: list[tuple[int, int, int, int]] = []
+        self._source: list[str | None] = []
+        self._swapped: list[bool] = []
 
     @property
     def pending(self) -> bool:
@@ -153,17 +156,17 @@ class _Batch:
 
     def _add(self, number: int, line: str) -> None:
         chrom_text, pos_text, _, ref, alt_text, _, filters, info = self._split(line)[:8]
-        chrom, pos = self._normalizer.locus(chrom_text, pos_text)
-        ref = ref.upper()
-        self._normalizer.check_ref(chrom, pos, ref)
-        alts = alt_text.upper().split(",")
+        site = self._normalizer.site(chrom_text, pos_text, ref)
+        alts = alt_text.split(",")
+        if site.swapped and len(alts) > 1 and any(site.has(alt.upper()) for alt in alts):
+            raise Rejected(SWAPPED.format(self._normalizer.assembly.name), "the frequencies of several ALTs do not tell that of REF")
         kept = False
         for allele, alt in enumerate(alts, 1):
-            if alt in NOT_VARIANTS:
-                self._skipped[NOT_VARIANTS[alt]] += 1
+            if name := NOT_VARIANTS.get(alt.upper()):
+                self._skipped[name] += 1
                 continue
             try:
-                variant = (chrom, *self._normalizer.normal(chrom, pos, ref, alt))
+                variant = self._normalizer.normal(site, alt.upper())
             except Rejected as why:
                 self._reject(number, line, why)
                 continue
@@ -173,6 +176,8 @@ class _Batch:
                 self._bytes += len(info)
                 kept = True
             self._variants.append(variant)
+            self._source.append(site.source_locus(alt))
+            self._swapped.append(site.swapped)
             self._observed.append((number, len(self._infos) - 1, allele, len(alts)))
 
     def _reject(self, number: int, line: str, why: Rejected) -> None:
@@ -193,7 +198,7 @@ class _Batch:
 
     def _rows(self) -> pa.RecordBatch:
         line, record, allele, alts = np.array(self._observed, np.int32).T
-        rows = self._frequencies.read(self._info.read(self._infos, record, allele, alts))
+        rows = self._frequencies.read(self._info.read(self._infos, record, allele, alts), np.array(self._swapped))
         told = rows.column(ROW).to_numpy()
         if silent := len(line) - len(told):
             self._skipped[NO_VALUE] += silent
@@ -201,7 +206,8 @@ class _Batch:
         key = encode(np.array(chrom), np.array(pos), ref, alt)
         texts = pa.array(self._filters, pa.string())
         filters = pc.split_pattern(pc.if_else(pc.equal(texts, "."), None, texts), ";").take(pa.array(record[told]))
-        columns = {"variant_key": pa.array(key[told]), "filter": filters.cast(_FILTER), LINE: pa.array(line[told])}
+        source = pa.array(self._source, pa.string()).take(pa.array(told))
+        columns = {"variant_key": pa.array(key[told]), "filter": filters.cast(_FILTER), "source_locus": source, LINE: pa.array(line[told])}
         return pa.record_batch([*rows.columns, *columns.values()], names=[*rows.schema.names, *columns])
 
 

@@ -11,6 +11,7 @@ from loaders import frequency_files, scores
 from loaders.annotation_job import sites
 from loaders.assembly_check import check_assembly
 from loaders.header import VcfHeader, open_vcf
+from loaders.lift import open_lift
 from loaders.normalize import Normalizer
 from loaders.run import Job, Read, dataset_name
 from loaders.source import Block, source_file, text_blocks
@@ -30,6 +31,7 @@ def frequencies_job(
     dataset: str | None = None,
     version: str | None = None,
     assembly: str | None = None,
+    lift: Path | None = None,
     hold: bool = False,
     unnormalized: bool = False,
     strict: bool = False,
@@ -42,7 +44,8 @@ def frequencies_job(
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
     fasta = open_reference(store, reference)
-    normalizer = Normalizer(store.assembly, fasta, unnormalized)
+    lifted = open_lift(lift, store.assembly, fasta)
+    normalizer = Normalizer(store.assembly, fasta, unnormalized, lift=lifted)
     dataset = dataset or dataset_name(files[0])
     within = dataset if namespace is None else namespace
     tables: list[scores.Table | None] = []
@@ -50,7 +53,7 @@ def frequencies_job(
     for path in files:
         table = None if frequency_files.is_vcf(path) else scores.layout(path, locus)
         header, blocks = _opened(path, table)
-        check_assembly(conn, path, header, blocks, store=store.assembly, given=given, reference=fasta)
+        check_assembly(conn, path, header, blocks, store=store.assembly, given=given, reference=fasta, lift=lifted)
         tables.append(table)
         headers.append(header)
     frequencies = frequency_files.frequencies_of(files, headers)
@@ -72,6 +75,7 @@ def frequencies_job(
             "unnormalized": unnormalized,
             "namespace": within,
             "locus": list(locus or ()),
+            **({"lift": lifted.option} if lifted else {}),
         },
         hold=hold,
         normalized=not unnormalized,

@@ -1,7 +1,7 @@
-"""Genes and transcripts of a GTF file: GENCODE, Ensembl, and what is written like them.
+"""Genes and transcripts of a GTF file: GENCODE, Ensembl, NCBI RefSeq, and what is written like them.
 
-In: gene, transcript, exon and CDS lines in any order, 1-based and inclusive. Out: rows of gene and transcript. Genes and transcripts that
-have no line of their own are made from their parts, as UCSC and StringTie write only exons. Contigs other than 1-22, X, Y and MT go to
+In: gene, transcript, exon and CDS lines in any order, 1-based and inclusive. Out: rows of gene and transcript, and of gene_alias, which RefSeq
+alone has: its gene_synonym, once for each. Genes and transcripts that have no line of their own are made from their parts, as UCSC and StringTie write only exons. Contigs other than 1-22, X, Y and MT go to
 the rejects. Sources: the GTF 2.2 specification (mblab.wustl.edu/GTF22.html), and the format descriptions of GENCODE and Ensembl.
 """
 
@@ -23,7 +23,7 @@ from store.accession import split_version
 from store.assembly import NAMES, Assembly, chrom_code
 from store.copy import Chunk, Reject
 
-TABLES = ("gene", "transcript")
+TABLES = ("gene", "transcript", "gene_alias")
 SCHEMA = {
     "gene": pa.schema(
         [
@@ -58,9 +58,11 @@ SCHEMA = {
             ("protein_id", pa.string()),
         ]
     ),
+    "gene_alias": pa.schema([("alias", pa.string()), ("gene_id", pa.string())]),
 }
 _READ = frozenset(("gene", "transcript", "exon", "CDS"))
 _STRANDS = {"+": 1, "-": -1}
+_TAG, _SYNONYM = "tag", "gene_synonym"
 _ATTRIBUTE = re.compile(r'\s*([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
 _TRANSCRIPT_ID = re.compile(r'(?:^|;)\s*transcript_id "([^"]*)"')
 _PART = 20_000
@@ -89,6 +91,7 @@ class Feature:
     mane: str | None = None
     exons: array | None = None
     coding: tuple[int, int] | None = None
+    aliases: frozenset[str] = frozenset()
 
     def widen(self, start: int, end: int) -> None:
         """Takes in a part, unless the feature's own line gave its ends."""
@@ -126,16 +129,17 @@ def read(path: Path, build: Assembly, *, after: int = 0) -> Generator[Chunk, Non
     yield Chunk(annotation.tables(), records, annotation.rejects, block.position, end)
 
 
-def attributes(text: str) -> tuple[dict[str, str], frozenset[str]]:
-    """The ninth column: the first value of each key, and all values of `tag`. Values may be quoted, and then hold semicolons."""
+def attributes(text: str) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """The ninth column: the first value of each key, and all values of `tag` and of `gene_synonym`, which are given once for each. Values may be
+    quoted, and then hold semicolons."""
     first: dict[str, str] = {}
-    tags = []
+    several: dict[str, list[str]] = {_TAG: [], _SYNONYM: []}
     for key, quoted, bare in _ATTRIBUTE.findall(text):
-        if key == "tag":
-            tags.append(quoted or bare)
+        if key in several:
+            several[key].append(quoted or bare)
         else:
             first.setdefault(key, quoted or bare)
-    return first, frozenset(tags)
+    return first, {key: frozenset(values) for key, values in several.items()}
 
 
 class Annotation:
@@ -167,8 +171,9 @@ class Annotation:
 
     def tables(self) -> dict[str, pa.RecordBatch]:
         """All rows, in the order of their first lines."""
-        transcripts = _batch("transcript", self._transcript_rows())
-        return {"transcript": transcripts, "gene": _batch("gene", self._gene_rows())}
+        made = {"transcript": _batch("transcript", self._transcript_rows()), "gene": _batch("gene", self._gene_rows())}
+        aliases = _batch("gene_alias", self._alias_rows())
+        return made | ({"gene_alias": aliases} if aliases.num_rows else {})
 
     def _feature(self, number: int, line: str, columns: list[str]) -> None:
         name, source, kind, first, last, _, sign, _, text = columns
@@ -191,7 +196,7 @@ class Annotation:
             )
         if kind in ("exon", "CDS"):
             return self._part(number, line, kind, place, text)
-        said, tags = attributes(text)
+        said, several = attributes(text)
         key = said.get(f"{kind}_id")
         if not key:
             return self._malformed(number, line, f"no {kind}_id")
@@ -200,9 +205,9 @@ class Annotation:
         if before is not None and before.line:
             return self._reject(number, f"{kind} that has a place already", f"{key} stands in line {before.line}", line)
         if kind == "gene":
-            known[key] = _gene(number, place, said)
+            known[key] = _gene(number, place, said, several)
             return None
-        made = known[key] = self._transcript(key, number, place, said, tags)
+        made = known[key] = self._transcript(key, number, place, said, several)
         # Before release 76 Ensembl wrote the biotype of the transcript where the source belongs.
         if made.biotype is None and "transcript_source" in said:
             made.biotype = sys.intern(source)
@@ -210,10 +215,13 @@ class Annotation:
             made.exons, made.coding, made.protein = before.exons, before.coding, made.protein or before.protein
         return None
 
-    def _transcript(self, key: str, line: int, place: tuple[int, int, int, int], said: dict[str, str], tags: frozenset[str]) -> Feature:
+    def _transcript(
+        self, key: str, line: int, place: tuple[int, int, int, int], said: dict[str, str], several: dict[str, frozenset[str]]
+    ) -> Feature:
         gene = sys.intern(said.get("gene_id") or key)
         if gene not in self.genes:
-            self.genes[gene] = _gene(0, place, said)
+            self.genes[gene] = _gene(0, place, said, several)
+        tags = several[_TAG]
         return Feature(
             *place,
             line,
@@ -281,6 +289,15 @@ class Annotation:
         for identifier, version, g in self._unique("gene", self.genes):
             yield identifier, version, g.name or identifier, g.chrom, g.start, g.end, g.strand, g.biotype, g.description
 
+    def _alias_rows(self) -> Iterator[tuple[str, str]]:
+        """(alias, gene), each once, without the genes' own symbols."""
+        seen: set[str] = set()
+        for key, gene in self.genes.items():
+            if (identifier := split_version(key)[0]) not in seen:
+                seen.add(identifier)
+                own = ("", (gene.name or identifier).upper())
+                yield from ((alias, identifier) for alias in sorted({name.upper() for name in gene.aliases}) if alias not in own)
+
     def _unique(self, kind: str, features: dict[str, Feature]) -> Iterator[tuple[str, str | None, Feature]]:
         """(identifier, version, feature) of each; a second version of an identifier is rejected."""
         seen: set[str] = set()
@@ -301,10 +318,11 @@ class Annotation:
         self.rejects.append(Reject(number, reason, detail, row[:200]))
 
 
-def _gene(line: int, place: tuple[int, int, int, int], said: dict[str, str]) -> Feature:
+def _gene(line: int, place: tuple[int, int, int, int], said: dict[str, str], several: dict[str, frozenset[str]]) -> Feature:
     """A gene as its line, or one of its parts, describes it."""
     biotype = _shared(said.get("gene_type") or said.get("gene_biotype"))
-    return Feature(*place, line, said.get("gene_name") or said.get("gene"), said.get("gene_version"), biotype, said.get("description"))
+    symbol, aliases = said.get("gene_name") or said.get("gene"), several[_SYNONYM]
+    return Feature(*place, line, symbol, said.get("gene_version"), biotype, said.get("description"), aliases=aliases)
 
 
 def _shared(text: str | None) -> str | None:

@@ -1,6 +1,6 @@
-"""Records to variants: one ALT each, checked against the reference, trimmed and left-aligned (store/allele.py).
+"""Records to variants: one ALT each, lifted over where asked for, checked against the reference, trimmed and left-aligned (store/allele.py).
 
-Comes in: the columns of a record. Goes out: for each ALT a normal form, or a `Rejected` that names the reason.
+Comes in: the columns of a record. Goes out: its `Site`, and for each ALT there a normal form, or a `Rejected` that names the reason.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from loaders.info import fields
 from store.allele import left_align, trim
 from store.assembly import NAMES, Assembly, chrom_code
 from store.reference import Reference
+
+if TYPE_CHECKING:
+    from loaders.lift import Lift
 
 BAD_COLUMNS = "too few columns"
 BAD_CONTIG = "contig outside 1-22, X, Y, MT"
@@ -24,6 +28,8 @@ BREAKEND = "breakend"
 NO_CHANGE = "ALT equals REF"
 REF_MISMATCH = "REF differs from the reference"
 NO_SEQUENCE = "indel where there is no reference sequence"
+SWAPPED = "REF and ALT are swapped in {}"
+"""Reason, with the name of the assembly, where what is said of an ALT says nothing of the REF in its place."""
 
 NOT_CHECKED = "REF not checked, no reference sequence there"
 
@@ -33,6 +39,8 @@ NOT_VARIANTS = {".": "no variant: no ALT", "*": "no variant: *", "<*>": "no vari
 _BASES = frozenset("ACGT")
 _ALLELE = re.compile("[ACGTN]+")
 _BREAKEND = re.compile(r".*[\[\]].*|\..+|.+\.")
+_COMPLEMENT = str.maketrans("ACGT", "TGCA")
+_UNSEEN = (0, 0)
 _SHOWN = 60
 
 
@@ -64,16 +72,52 @@ class Record:
         return self._info
 
 
+class Site(NamedTuple):
+    """Where a record stands in the store's assembly, on the forward strand.
+
+    `chrom` is a code, `pos` the 1-based position of the first base of `ref`, which is in upper case. Where the record was lifted over, `source` is
+    CHROM:POS:REF as in the file, and `reverse` tells that its alleles are of the other strand there. `expected` is what the reference has,
+    where that is not `ref`, but may be the ALT.
+    """
+
+    chrom: int
+    pos: int
+    ref: str
+    source: str | None = None
+    reverse: bool = False
+    expected: str | None = None
+
+    @property
+    def swapped(self) -> bool:
+        """True where the ALT of any variant that stands here is the reference's: it has the record's REF as its ALT."""
+        return self.expected is not None
+
+    def has(self, alt: str) -> bool:
+        """True where an ALT, in upper case as in the file, is what the reference has in place of REF."""
+        return self.expected == (reverse_complement(alt) if self.reverse else alt)
+
+    def source_locus(self, alt: str) -> str | None:
+        """CHROM:POS:REF:ALT as in the file, of a record that was lifted over."""
+        return self.source and f"{self.source}:{alt}"
+
+
+_made = tuple.__new__
+"""Makes a Site as its own constructor does, without the handling of defaults: every record of every VCF passes there."""
+
+
 @dataclass
 class Normalizer:
     """Brings alleles to their normal form. Without a reference, and only with `unnormalized`, indels are just trimmed.
 
+    With `lift`, records are of its source assembly. With that or `swaps`, a REF may be what the reference does not have, where the ALT is.
     `warnings` counts what was loaded but could not be checked.
     """
 
     assembly: Assembly
     reference: Reference | None
     unnormalized: bool = False
+    lift: Lift | None = field(default=None, kw_only=True)
+    swaps: bool = field(default=False, kw_only=True)
     warnings: Counter[str] = field(default_factory=Counter)
     _chroms: dict[str, tuple[int, int]] = field(default_factory=dict)
     # The stretch of the reference that the last record fell into: chromosome, first position, bases.
@@ -81,62 +125,120 @@ class Normalizer:
     _first: int = 0
     _text: str = ""
 
-    def locus(self, chrom: str, pos: str) -> tuple[int, int]:
-        """(chromosome code, 1-based position) of a record's first two columns. Raises Rejected."""
+    def position(self, chrom: str, pos: str) -> Site:
+        """The site of a record that names no alleles, by its chromosome and position as written. Raises Rejected."""
+        code, number = self._locus(chrom, pos)
+        if self.lift is None:
+            return Site(code, number, "")
+        lifted = self.lift.locus(code, number)
+        return Site(lifted.chrom, lifted.pos, "", f"{chrom}:{pos}", lifted.reverse)
+
+    def site(self, chrom: str, pos: str, ref: str) -> Site:
+        """The site of a record, by its chromosome, position and REF as written.
+
+        Raises Rejected where there is none, or REF is not what the reference has there.
+        """
+        # Every record of every VCF passes here: only the first of a contig, and what is wrong, needs another call.
+        code, length = self._chroms.get(chrom, _UNSEEN)
+        if not (pos.isdecimal() and len(pos) < 10 and 0 < (number := int(pos)) <= length):
+            code, number = self._locus(chrom, pos)
+        upper = ref.upper()
+        if self.lift is not None:
+            if not _ALLELE.fullmatch(upper):
+                raise _bad_ref(ref)
+            lifted = self.lift.locus(code, number, len(upper))
+            upper = reverse_complement(upper) if lifted.reverse else upper
+            expected = self._expected(lifted.chrom, lifted.pos, upper)
+            return Site(lifted.chrom, lifted.pos, upper, f"{chrom}:{pos}:{ref}", lifted.reverse, expected)
+        start = number - self._first
+        if code == self._chrom and start >= 0 and self._text[start : start + len(upper)] == upper != "":
+            return _made(Site, (code, number, upper, None, False, None))
+        return Site(code, number, upper, expected=self._expected(code, number, upper))
+
+    def normal(self, site: Site, alt: str) -> tuple[int, int, str, str]:
+        """The normal form (chromosome, pos, ref, alt) of one ALT, in upper case as the file has it, of the record of a site. Raises Rejected."""
+        chrom, pos, ref, _, reverse, expected = site
+        if ref in _BASES and alt in _BASES and ref != alt and not reverse and expected is None:
+            return chrom, pos, ref, alt
+        if not _ALLELE.fullmatch(alt):
+            raise _not_bases(alt)
+        if reverse:
+            alt = reverse_complement(alt)
+        if ref == alt:
+            raise Rejected(NO_CHANGE)
+        if expected is not None:
+            if alt != expected:
+                raise _mismatch(expected)
+            ref, alt = alt, ref
+        if len(ref) == len(alt):
+            return chrom, *trim(pos, ref, alt)
+        if (reference := self.reference) and pos + len(ref) - 1 <= reference.length(chrom):
+            aligned = left_align(pos, ref, alt, lambda start, end: reference.fetch(chrom, start, end))
+            if _BASES.issuperset(aligned[1]) and aligned[2]:
+                return chrom, *aligned
+        if self.unnormalized:
+            return chrom, *trim(pos, ref, alt)
+        raise Rejected(NO_SEQUENCE, "give a --reference that has it, or load with --unnormalized")
+
+    def _locus(self, chrom: str, pos: str) -> tuple[int, int]:
+        """(chromosome code, 1-based position) in the assembly of the file. Raises Rejected."""
         found = self._chroms.get(chrom)
         if found is None:
             code = chrom_code(chrom)
             if code is None:
                 raise Rejected(BAD_CONTIG, chrom[:_SHOWN])
-            found = self._chroms[chrom] = code, self.assembly.length(code)
+            found = self._chroms[chrom] = code, self.written.length(code)
         code, length = found
         number = int(pos) if pos.isdecimal() and len(pos) < 10 else 0
         if number > length:
-            raise Rejected(BEYOND, self._beyond(code))
+            raise Rejected(BEYOND, _beyond(self.written, code))
         if number == 0:
             raise Rejected(BAD_POSITION, f"{pos[:_SHOWN]!r}; positions are whole numbers from 1")
         return code, number
 
-    def check_ref(self, chrom: int, pos: int, ref: str) -> None:
-        """Checks the REF (upper case) of a record. Raises Rejected where it is not what the reference has there."""
-        start = pos - self._first
-        if chrom == self._chrom and start >= 0 and self._text[start : start + len(ref)] == ref:
-            return
+    @property
+    def written(self) -> Assembly:
+        """The assembly of the file."""
+        return self.assembly if self.lift is None else self.lift.source
+
+    def _expected(self, chrom: int, pos: int, ref: str) -> str | None:
+        """Checks a REF (upper case). None where the reference has it, or nothing; else what it has. Raises Rejected, also for that unless `swaps`."""
         if not _ALLELE.fullmatch(ref):
-            raise Rejected(BAD_ALLELE, f"REF {ref[:_SHOWN]!r}")
+            raise _bad_ref(ref)
         if pos + len(ref) - 1 > self.assembly.length(chrom):
-            raise Rejected(BEYOND, f"REF reaches to {pos + len(ref) - 1}; {self._beyond(chrom)}")
+            raise Rejected(BEYOND, f"REF reaches to {pos + len(ref) - 1}; {_beyond(self.assembly, chrom)}")
         if self.reference is None:
-            return
+            return None
         self._chrom = chrom
         self._first, self._text = self.reference.window(chrom, pos)
         expected = self.reference.fetch(chrom, pos, pos + len(ref) - 1)
         if expected == ref:
-            return
+            return None
         if not all(a == b or b not in _BASES for a, b in zip(ref, expected, strict=False)):
-            raise Rejected(REF_MISMATCH, f"the reference has {expected[:_SHOWN]}")
+            if (self.swaps or self.lift is not None) and len(expected) == len(ref):
+                return expected
+            raise _mismatch(expected)
+        if self.lift is not None:
+            raise Rejected(NOT_CHECKED, "what is lifted over has to agree with the reference: give a --reference that has it")
         self.warnings[NOT_CHECKED] += 1
+        return None
 
-    def normal(self, chrom: int, pos: int, ref: str, alt: str) -> tuple[int, str, str]:
-        """The normal form (pos, ref, alt) of one ALT of a record whose REF was checked. Raises Rejected."""
-        if ref in _BASES and alt in _BASES and ref != alt:
-            return pos, ref, alt
-        if not _ALLELE.fullmatch(alt):
-            raise _not_bases(alt)
-        if ref == alt:
-            raise Rejected(NO_CHANGE)
-        if len(ref) == len(alt):
-            return trim(pos, ref, alt)
-        if (reference := self.reference) and pos + len(ref) - 1 <= reference.length(chrom):
-            aligned = left_align(pos, ref, alt, lambda start, end: reference.fetch(chrom, start, end))
-            if _BASES.issuperset(aligned[1]) and aligned[2]:
-                return aligned
-        if self.unnormalized:
-            return trim(pos, ref, alt)
-        raise Rejected(NO_SEQUENCE, "give a --reference that has it, or load with --unnormalized")
 
-    def _beyond(self, chrom: int) -> str:
-        return f"{NAMES[chrom - 1]} has {self.assembly.length(chrom):,} bases in {self.assembly.name}"
+def reverse_complement(bases: str) -> str:
+    """The same bases, of A, C, G, T and N in upper case, as read on the other strand."""
+    return bases.translate(_COMPLEMENT)[::-1]
+
+
+def _beyond(assembly: Assembly, chrom: int) -> str:
+    return f"{NAMES[chrom - 1]} has {assembly.length(chrom):,} bases in {assembly.name}"
+
+
+def _mismatch(expected: str) -> Rejected:
+    return Rejected(REF_MISMATCH, f"the reference has {expected[:_SHOWN]}")
+
+
+def _bad_ref(ref: str) -> Rejected:
+    return Rejected(BAD_ALLELE, f"REF {ref[:_SHOWN]!r}")
 
 
 def _not_bases(alt: str) -> Rejected:

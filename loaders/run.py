@@ -38,6 +38,8 @@ _ROWS = {
     "ancestry": ("ancestry",),
     "frequencies": ("population_frequency",),
     "v2f": ("v2f_score", "v2f_element"),
+    "enformer": ("enformer_effect",),
+    "metacells": ("metacell",),
 }
 """The tables that a load of each kind is about."""
 
@@ -264,6 +266,6 @@ def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:
 def dataset_name(path: Path) -> str:
     """The name of a dataset whose file was given none: the file's, without its endings."""
     name = path.name
-    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec"):
+    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec", ".h5", ".h5ad"):
         name = name.removesuffix(ending)
     return name or path.name

@@ -1,7 +1,7 @@
 """Scores: one number per variant, from a table of text (CADD, AlphaMissense and their like) or from INFO keys of a VCF.
 
 In: rows with chromosome, 1-based position, REF, ALT and scores. Out: rows of score and variant_score, keyed by the same normal form of the
-variant that the VCF loader makes; no variants are made, so a score may await its variant. A value that is missing (empty, a dot, a
+variant that the VCF loader makes, where REF and ALT are not swapped; no variants are made, so a score may await its variant. A value that is missing (empty, a dot, a
 dash, NA) gives no row and is counted; one that is no finite number is rejected.
 """
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from loaders.errors import InputError
 from loaders.header import VcfHeader, open_vcf
-from loaders.normalize import NOT_VARIANTS, Normalizer, Rejected
+from loaders.normalize import NOT_VARIANTS, SWAPPED, Normalizer, Rejected, Site
 from loaders.source import Block, text_blocks
 from loaders.vcf import CHUNK_ROWS
 from store.copy import LINE, ROW, Chunk, Reject
@@ -30,7 +30,14 @@ TABLES = ("score", "variant_score")
 SCHEMA = {
     "score": pa.schema([("score_id", pa.int16()), ("name", pa.string()), ("description", pa.string())]),
     "variant_score": pa.schema(
-        [("variant_key", pa.int64()), ("score_id", pa.int16()), ("value", pa.float64()), (ROW, pa.int32()), (LINE, pa.int32())]
+        [
+            ("variant_key", pa.int64()),
+            ("score_id", pa.int16()),
+            ("value", pa.float64()),
+            ("source_locus", pa.string()),
+            (ROW, pa.int32()),
+            (LINE, pa.int32()),
+        ]
     ),
 }
 NO_VALUE = "no value"
@@ -135,7 +142,7 @@ def read_table(
         columns = line.split(table.separator)
         if len(columns) < needed:
             raise Rejected(TOO_FEW, f"{len(columns)} of at least {needed}")
-        batch.add(number, line, *batch.locus(columns[chrom], columns[pos], columns[ref]), columns[alt], [columns[p] for p in places])
+        batch.add(number, line, normalizer.site(columns[chrom], columns[pos], columns[ref]), columns[alt], [columns[p] for p in places])
 
     yield from batch.read(text_blocks(path), max(after + 1, table.begin), add)
 
@@ -152,7 +159,7 @@ def read_vcf(
         columns = line.split("\t", 8)
         if len(columns) < 8:
             raise Rejected(TOO_FEW, f"{len(columns)} of at least 8")
-        locus = batch.locus(columns[0], columns[1], columns[3])
+        site = normalizer.site(columns[0], columns[1], columns[3])
         alts = columns[4].split(",")
         found = [(match[1], number) if (match := key.search(columns[7])) else ("", number) for key, number in keys]
         for allele, alt in enumerate(alts, 1):
@@ -161,7 +168,7 @@ def read_vcf(
                 continue
             try:
                 values = [_of_alt(text, declared, allele, len(alts)) for text, declared in found]
-                batch.add(number, line, *locus, alt, values)
+                batch.add(number, line, site, alt, values)
             except Rejected as why:
                 batch.reject(number, line, why)
 
@@ -194,6 +201,7 @@ class _Batch:
         self._records = 0
         self._rejects: list[Reject] = []
         self._variants: list[tuple[int, int, str, str]] = []
+        self._source: list[str | None] = []
         self._line: list[int] = []
         self._values: list[tuple[int, int, float]] = []
 
@@ -216,18 +224,14 @@ class _Batch:
         if self._records or self._first:
             yield self._take(position, end)
 
-    def locus(self, chrom: str, pos: str, ref: str) -> tuple[int, int, str]:
-        """(chromosome code, 1-based position, REF in upper case), checked against the reference. Raises Rejected."""
-        code, number = self._normalizer.locus(chrom, pos)
-        ref = ref.upper()
-        self._normalizer.check_ref(code, number, ref)
-        return code, number, ref
-
-    def add(self, number: int, line: str, chrom: int, pos: int, ref: str, alt: str, texts: Sequence[str]) -> None:
+    def add(self, number: int, line: str, site: Site, alt: str, texts: Sequence[str]) -> None:
         """Adds the scores of one variant. Raises Rejected."""
-        normal = self._normalizer.normal(chrom, pos, ref, alt.upper())
+        variant = self._normalizer.normal(site, alt.upper())
+        if site.swapped:
+            raise Rejected(SWAPPED.format(self._normalizer.assembly.name), "a score of REF to ALT is none of ALT to REF")
         row = len(self._line)
-        self._variants.append((chrom, *normal))
+        self._variants.append(variant)
+        self._source.append(site.source_locus(alt))
         self._line.append(number)
         for score, text in enumerate(texts):
             if text in _MISSING:
@@ -251,7 +255,8 @@ class _Batch:
             chrom, pos, ref, alt = zip(*self._variants, strict=True)
             key = encode(np.array(chrom), np.array(pos), ref, alt)
             row, score, value = (np.array(c) for c in zip(*self._values, strict=True))
-            tables["variant_score"] = _rows("variant_score", (key[row], score, value, row, np.array(self._line)[row]))
+            source = pa.array(self._source, pa.string()).take(pa.array(row))
+            tables["variant_score"] = _rows("variant_score", (key[row], score, value, source, row, np.array(self._line)[row]))
         chunk = Chunk(tables, self._records, self._rejects, position, end, self.skipped, Counter(self._normalizer.warnings))
         self.skipped = Counter()
         self._normalizer.warnings.clear()

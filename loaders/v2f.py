@@ -1,9 +1,8 @@
 """From variants to function: scores of variants (cV2F, any table), and links of regulatory elements to genes (ABC, ENCODE-rE2G, scE2G, EPIraction).
 
-In: tables of text with a header, of which the columns are told by their names; `table` also as Parquet. Out: rows of v2f_run and of v2f_score or
-v2f_element, as published: nothing is looked up, no variants are made. Elements come in BED coordinates (0-based, half-open), all else 1-based.
-Sources: github.com/Deylab999MSKCC/cv2f, github.com/broadinstitute/ABC-Enhancer-Gene-Prediction, github.com/EngreitzLab/ENCODE_rE2G and scE2G,
-and the ENCODE portal's files of rE2G and EPIraction. The layout of `table` is this project's own (docs/function.md).
+In: the rows of files of these methods, whose layouts v2f_layout.py knows. Out: rows of v2f_run and of v2f_score or v2f_element, as published: nothing
+is looked up, no variants are made. Elements come in BED coordinates (0-based, half-open), all else 1-based. What is lifted over keeps its
+place as written beside the one that it has here.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from loaders import info
 from loaders.errors import InputError
-from loaders.normalize import BAD_CONTIG, BAD_POSITION, Normalizer, Rejected
-from loaders.source import Block, check, text_blocks
+from loaders.normalize import BAD_CONTIG, BAD_POSITION, SWAPPED, Normalizer, Rejected
+from loaders.source import Block
+from loaders.v2f_layout import ELEMENTS, Layout, rows_after
 from store.accession import split_version
 from store.assembly import NAMES, Assembly, chrom_code
 from store.copy import Chunk, Reject
@@ -51,6 +50,7 @@ SCHEMA = {
             *_TARGET,
             ("components", pa.string()),
             ("evidence", pa.list_(pa.string())),
+            ("source_locus", pa.string()),
         ]
     ),
     "v2f_element": pa.schema(
@@ -66,17 +66,13 @@ SCHEMA = {
             ("score", pa.float64()),
             ("distance_to_tss", pa.int32()),
             ("self_promoter", pa.bool_()),
+            ("source_locus", pa.string()),
         ]
     ),
 }
 """The columns as a reader makes them; length_class comes to those of v2f_element."""
 
 CHUNK_ROWS = 50_000
-
-THRESHOLDS = {"cv2f": None, "abc": 0.027, "encode-re2g": 0.243, "sce2g": 0.177, "epiraction": None, "table": None}
-"""The sources, and the cut-off that each publishes for its scores."""
-
-ELEMENTS = ("abc", "encode-re2g", "sce2g", "epiraction")
 
 NO_SCORE = "no score"
 NOT_ALLELES = "variant that is not CHROM-POS-REF-ALT"
@@ -92,122 +88,17 @@ TOO_FEW = "too few columns"
 TOO_LONG = "name that is too long"
 ZERO_BYTE = "zero byte"
 
-_LOCUS = {"chrom": ("chr", "chrom", "chromosome"), "pos": ("bp", "pos", "position")}
-_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "cv2f": {**_LOCUS, "rsid": ("snp", "rsid")},
-    "element": {
-        "chrom": _LOCUS["chrom"],
-        "start": ("start",),
-        "end": ("end",),
-        "name": ("name",),
-        "class": ("class",),
-        "gene": ("targetgene",),
-        "gene_id": ("targetgeneensemblid", "targetgeneensembl_id"),
-        "cell_type": ("celltype",),
-        "distance": ("distancetotss", "distancetotss.feature", "distance"),
-        "self_promoter": ("isselfpromoter",),
-    },
-    "table": {
-        "variant": ("variant",),
-        **_LOCUS,
-        "ref": ("ref",),
-        "alt": ("alt",),
-        "percentile": ("percentile",),
-        "gene": ("gene",),
-        "gene_id": ("gene_id",),
-        "cell_type": ("cell_type",),
-        "tissue": ("tissue",),
-        "evidence": ("evidence",),
-        "components": ("components",),
-    },
-}
-"""What a header may call a column, in lower case; the first that is there counts."""
-
-_SCORES: dict[str, tuple[str, ...]] = {
-    "cv2f": ("cv2f",),
-    "table": ("score",),
-    "abc": ("abc.score", "score"),
-    "encode-re2g": ("encode-re2g.score", "score"),
-    "sce2g": ("e2g.score.qnorm", "score"),
-    "epiraction": ("score",),
-}
-_NEEDED = {"cv2f": ("chrom", "pos", "rsid"), "element": ("chrom", "start", "end", "gene")}
-_WRITTEN = {
-    "cv2f": "CHR BP SNP CM cV2F, or for tissues NAME.cV2F",
-    "abc": "chr start end TargetGene ABC.Score",
-    "encode-re2g": "chr start end TargetGene ENCODE-rE2G.Score (or Score)",
-    "sce2g": "chr start end TargetGene E2G.Score.qnorm",
-    "epiraction": "#chr start end TargetGene Score",
-    "table": "variant (or chrom pos ref alt) and score",
-}
-_CV2F, _COMPONENT = ".cv2f", "component:"
-_FIRST = frozenset(("chr", "chrom", "chromosome", "variant"))
-
 _MISSING = frozenset(("", ".", "NA", "N/A", "-"))
 _TRUTH = {"TRUE": True, "FALSE": False, "1": True, "0": False}
-_UNTRUE = frozenset(("", "0", "FALSE", "NO", "NA", "."))
 _RSID = re.compile("rs([0-9]{1,18})")
 _LONGEST = 500  # of what is indexed; the index takes some 2,000 bytes
 _SHOWN = 200
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a file is laid out: where its columns are, by field; of its scores place and tissue, of its components place and name; the line of
-    its first row; what its comments say; whether it says that it is synthetic."""
-
-    places: dict[str, int]
-    scores: tuple[tuple[int, str | None], ...]
-    components: tuple[tuple[int, str], ...]
-    begin: int
-    comment: str
-    synthetic: bool
-    parquet: bool = False
-
-    @property
-    def needed(self) -> int:
-        """How many columns a row has at least."""
-        return 1 + max(*self.places.values(), *(place for place, _ in (*self.scores, *self.components)))
-
-
-def layout(path: Path, source: str) -> Layout:
-    """The layout of a file of a source. Raises InputError where it is not of that source."""
-    if path.name.removesuffix(".gz").endswith(".bedpe"):
-        raise InputError(
-            path, None, "a BEDPE file has neither the identifiers of genes nor the cell type",
-            "Load the table of the same predictions: EnhancerPredictions*.tsv, or .bed.gz of the ENCODE portal.",
-        )  # fmt: skip
-    parquet = _is_parquet(path)
-    if parquet and source != "table":
-        raise InputError(
-            path, None, f"a Parquet file, which {source} does not write", "Scores in a layout of your own load with: --source table"
-        )
-    begin, header, comment = (1, _parquet_columns(path), "") if parquet else _header(path, source)
-    lower = [name.lower() for name in header]
-    line = None if parquet else begin - 1
-    known = next((name for name, told in _TOLD.items() if told(lower)), source)
-    if source not in ("table", known):
-        raise InputError(path, line, f"its columns are those of {known}, not of {source}", f"Say so: --source {known}")
-    names = _COLUMNS["element" if source in ELEMENTS else source]
-    places = {f: lower.index(name) for f, called in names.items() if (name := next((n for n in called if n in lower), None))}
-    scores = tuple(_scores(source, header))
-    missing = [names[f][0] for f in _missing(source, places)] + ([] if scores else [_SCORES[source][0]])
-    if missing:
-        remedy = f"Files of {source} have {_WRITTEN[source]}. This one has {' '.join(header)[:300]}"
-        raise InputError(path, line, f"no column {', '.join(missing)}", remedy)
-    components = [(p, header[p][len(_COMPONENT) :]) for p, name in enumerate(lower) if source == "table" and name.startswith(_COMPONENT)]
-    made = Layout(places, scores, tuple(components), begin, comment, "synthetic" in comment.lower(), parquet)
-    if "synthetic" in lower:
-        place = lower.index("synthetic")
-        first = next((cells for rows, _ in _rows(path, made, 0) for _, cells, _ in rows), [])
-        return replace(made, synthetic=made.synthetic or (len(first) > place and first[place].upper() not in _UNTRUE))
-    return made
-
-
 def sites(path: Path, described: Layout, build: Assembly) -> Generator[Block, None, None]:
     """The rows of scores of variants as the first columns of a VCF, one a block."""
     places = [described.places.get(name, -1) for name in ("chrom", "pos", "rsid", "ref", "alt")]
-    for rows, position in _rows(path, described, 0):
+    for rows, position in rows_after(path, described, 0):
         for number, cells, _ in rows:
             if len(cells) < described.needed:
                 continue
@@ -242,7 +133,7 @@ class Reader:
         first = {"v2f_run": self.run} if self.run is not None and not self.file and not after else {}
         add = self._link if self.source in ELEMENTS else self._of_position if self.source == "cv2f" else self._of_variant
         end, position = self.layout.begin - 1, 0
-        for rows, position in _rows(self.path, self.layout, after):
+        for rows, position in rows_after(self.path, self.layout, after):
             for number, cells, shown in rows:
                 end = number
                 self._records += 1
@@ -260,27 +151,26 @@ class Reader:
 
     def _of_position(self, number: int, cells: Sequence[str], shown: str) -> None:
         places = self.layout.places
-        chrom, pos = self.normalizer.locus(cells[places["chrom"]], cells[places["pos"]])
+        site = self.normalizer.position(cells[places["chrom"]], cells[places["pos"]])
         named = _RSID.fullmatch(cells[places["rsid"]])
-        rsid, locus = int(named[1]) if named else None, locus_key(chrom, pos)
+        rsid, locus = int(named[1]) if named else None, locus_key(site.chrom, site.pos)
         for part, (place, tissue) in enumerate(self.layout.scores):
             try:
                 if (score := self._score(cells[place], unit=True)) is not None:
                     target = (None, None, self.cell_type, tissue or self.tissue)
-                    self._rows.append((self.file, number, part, locus, False, rsid, score, None, *target, None, None))
+                    self._rows.append((self.file, number, part, locus, False, rsid, score, None, *target, None, None, site.source))
             except Rejected as why:
                 self._reject(number, shown, why)
 
     def _of_variant(self, number: int, cells: Sequence[str], shown: str) -> None:
         said = {name: cells[place] for name, place in self.layout.places.items()}
         if "variant" in said:
-            named = _alleles(said["variant"], self.normalizer.assembly)
-            chrom, pos, ref, alt = named.chrom, named.pos, named.ref, named.alt
-        else:
-            chrom, pos = self.normalizer.locus(said["chrom"], said["pos"])
-            ref, alt = said["ref"].upper(), said["alt"].upper()
-        self.normalizer.check_ref(chrom, pos, ref)
-        key = encode_one(chrom, *self.normalizer.normal(chrom, pos, ref, alt))
+            named = _alleles(said["variant"], self.normalizer.written)
+            said |= {"chrom": NAMES[named.chrom - 1], "pos": str(named.pos), "ref": named.ref, "alt": named.alt}
+        site = self.normalizer.site(said["chrom"], said["pos"], said["ref"])
+        key = encode_one(*self.normalizer.normal(site, said["alt"].upper()))
+        if site.swapped:
+            raise Rejected(SWAPPED.format(self.normalizer.assembly.name), "a score of REF to ALT is none of ALT to REF")
         score = self._score(cells[self.layout.scores[0][0]], unit=False)
         if score is None:
             return
@@ -291,7 +181,10 @@ class Reader:
                 raise Rejected(NOT_A_PERCENTILE, repr(text[:40]))
         target = (*_gene(said), _name(said, "cell_type") or self.cell_type, _name(said, "tissue") or self.tissue)
         evidence = [part for text in said.get("evidence", "").split(";") if (part := text.strip()) not in _MISSING] or None
-        self._rows.append((self.file, number, 0, key, True, None, score, percentile, *target, self._components(said, cells), evidence))
+        source = site.source_locus(said["alt"])
+        self._rows.append(
+            (self.file, number, 0, key, True, None, score, percentile, *target, self._components(said, cells), evidence, source)
+        )
 
     def _components(self, said: dict[str, str], cells: Sequence[str]) -> str | None:
         found: dict[str, str] = {}
@@ -316,7 +209,7 @@ class Reader:
         start, end = (_position(said[name]) for name in ("start", "end"))
         if start >= end:
             raise Rejected(NOTHING_IN_IT, f"{start} and {end}")
-        _check_end(self.path, number, chrom, end, self.normalizer.assembly)
+        _check_end(self.path, number, chrom, end, self.normalizer.written)
         gene_id, gene = _gene(said)
         if gene_id is None and gene is None:
             raise Rejected(NO_TARGET)
@@ -331,9 +224,12 @@ class Reader:
         score = self._score(cells[self.layout.scores[0][0]], unit=True)
         if score is None:
             return
-        place = (chrom, pos1(start), end, *(None if (text := said.get(f, "")) in _MISSING else text for f in ("name", "class")))
+        stretch, source = (chrom, pos1(start), end), None
+        if self.normalizer.lift is not None:
+            stretch, source = self.normalizer.lift.element(*stretch), f"{said['chrom']}:{pos1(start)}-{end}"
+        place = (*stretch, *(None if (text := said.get(f, "")) in _MISSING else text for f in ("name", "class")))
         target = (gene_id, gene, _name(said, "cell_type") or self.cell_type, self.tissue)
-        self._rows.append((self.file, number, *place, *target, score, None if distance is None else math.floor(distance), promoter))
+        self._rows.append((self.file, number, *place, *target, score, None if distance is None else math.floor(distance), promoter, source))
 
     def _score(self, text: str, *, unit: bool) -> float | None:
         """A score, None where it is missing. Raises Rejected for what is none; with `unit`, scores are 0 to 1."""
@@ -364,105 +260,6 @@ class Reader:
         self.normalizer.warnings.clear()
         self._rows, self._rejects, self._skipped, self._records = [], [], Counter(), 0
         return chunk
-
-
-_TOLD = {
-    "sce2g": lambda names: "e2g.score.qnorm" in names,
-    "encode-re2g": lambda names: "encode-re2g.score" in names or any(n.startswith("abcscore") and n.endswith(".feature") for n in names),
-    "abc": lambda names: "abc.score" in names,
-    "epiraction": lambda names: "hic_foldchange" in names,
-    "cv2f": lambda names: any(f".{name}".endswith(_CV2F) for name in names),
-}
-"""What tells a source by its columns, in lower case; the first that holds counts, since files of E2G have ABC scores too."""
-
-
-def _header(path: Path, source: str) -> tuple[int, tuple[str, ...], str]:
-    """(line of the first row, names of the columns, comments before them)."""
-    comments: list[str] = []
-    for block in text_blocks(path):
-        for number, line in enumerate(block.lines, block.first):
-            cells = [cell.strip() for cell in line.lstrip("# ").split("\t")]
-            if not line.strip():
-                continue
-            if line[0] != "#" or (len(cells) > 1 and cells[0].lower() in _FIRST):
-                return number + 1, tuple(cells), "\n".join(comments)
-            comments.append(line.lstrip("# "))
-    raise InputError(path, None, "no header", f"Files of {source} have the columns {_WRITTEN[source]}, with tabs between.")
-
-
-def _missing(source: str, places: dict[str, int]) -> list[str]:
-    """The fields that a file of a source must have and this one has not."""
-    if source == "table":
-        return [] if "variant" in places else [f for f in ("chrom", "pos", "ref", "alt") if f not in places]
-    needed = _NEEDED["element" if source in ELEMENTS else source]
-    return [f for f in needed if f not in places and (f != "gene" or "gene_id" not in places)]
-
-
-def _scores(source: str, header: Sequence[str]) -> Iterator[tuple[int, str | None]]:
-    """Places of the scores, and the tissues that their columns name: of cV2F all, of other sources the one."""
-    lower = [name.lower() for name in header]
-    if source == "cv2f":
-        for place, name in enumerate(lower):
-            if f".{name}".endswith(_CV2F):
-                yield place, header[place][: -len(_CV2F)] or None
-    elif found := next((name for name in _SCORES[source] if name in lower), None):
-        yield lower.index(found), None
-
-
-def _is_parquet(path: Path) -> bool:
-    check(path)
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _parquet_columns(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, None, error) from error
-
-
-def _damaged(path: Path, line: int | None, error: Exception) -> InputError:
-    return InputError(path, line, f"the file is damaged: {error}", "Copy or download it again.")
-
-
-Rows = list[tuple[int, Sequence[str], str]]
-
-
-def _rows(path: Path, described: Layout, after: int) -> Iterator[tuple[Rows, int]]:
-    """The rows after line `after`, as (line, cells, the row to show), and how far the file is read then."""
-    if described.parquet:
-        yield from _parquet_rows(path, after)
-        return
-    begin = max(after + 1, described.begin)
-    for block in text_blocks(path):
-        lines = enumerate(block.lines[max(0, begin - block.first) :], max(begin, block.first))
-        yield [(n, line.split("\t"), line) for n, line in lines if line and line[0] != "#" and not line.isspace()], block.position
-
-
-def _parquet_rows(path: Path, after: int) -> Iterator[tuple[Rows, int]]:
-    number, size = 0, path.stat().st_size
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(CHUNK_ROWS):
-                columns = [[_text(value) for value in column.to_pylist()] for column in batch.columns]
-                rows: Rows = [(n, cells, "\t".join(cells)) for n, cells in enumerate(zip(*columns, strict=True), number + 1) if n > after]
-                number += batch.num_rows
-                yield rows, size * number // max(1, file.metadata.num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, number + 1, error) from error
-
-
-def _text(value: Any) -> str:
-    """A value of a Parquet file as a table of text has it."""
-    if value is None:
-        return ""
-    if isinstance(value, list):  # also of pairs: a map
-        pairs = value and all(isinstance(v, tuple) for v in value)
-        return json.dumps(dict(value)) if pairs else ";".join(map(_text, value))
-    if isinstance(value, dict):
-        return json.dumps({name: v for name, v in value.items() if v is not None}, default=str)
-    return str(value).strip()
 
 
 def _alleles(text: str, build: Assembly) -> Alleles:

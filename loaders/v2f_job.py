@@ -13,9 +13,11 @@ from loaders import v2f
 from loaders.annotation_job import stating
 from loaders.assembly_check import check_assembly
 from loaders.errors import LoaderError
+from loaders.lift import open_lift, read_lift
 from loaders.normalize import Normalizer
 from loaders.run import Job, Outcome, Read, dataset_name
 from loaders.source import source_file
+from loaders.v2f_layout import ELEMENTS, THRESHOLDS, layout
 from loaders.vcf_job import open_reference
 from store.assembly import assembly as assembly_of
 from store.copy import Chunk
@@ -39,6 +41,7 @@ def v2f_job(
     dataset: str | None = None,
     version: str | None = None,
     assembly: str | None = None,
+    lift: Path | None = None,
     hold: bool = False,
     unnormalized: bool = False,
     strict: bool = False,
@@ -47,8 +50,8 @@ def v2f_job(
 
     Registers `reference` with a store that has none. Raises InputError, LoaderError and StoreError for what must not be loaded.
     """
-    if source not in v2f.THRESHOLDS:
-        raise LoaderError(f"unknown source {source!r}\n  Known are: {', '.join(v2f.THRESHOLDS)}")
+    if source not in THRESHOLDS:
+        raise LoaderError(f"unknown source {source!r}\n  Known are: {', '.join(THRESHOLDS)}")
     _check_threshold(source, threshold)
     named = source == "table"
     if not named and (reference or unnormalized):
@@ -58,20 +61,22 @@ def v2f_job(
     store = genome(conn)
     given = assembly_of(assembly) if assembly else None
     fasta = open_reference(store, reference) if named else None
-    layouts = [v2f.layout(path, source) for path in files]
+    # Positions alone are lifted over without a reference: they name nothing that it could be asked about.
+    lifted = open_lift(lift, store.assembly, fasta) if named or lift is None else read_lift(lift, store.assembly)
+    layouts = [layout(path, source) for path in files]
     for path, found in zip(files, layouts, strict=True):
-        blocks = iter(()) if source in v2f.ELEMENTS else v2f.sites(path, found, store.assembly)
-        check_assembly(conn, path, stating(found.comment), blocks, store=store.assembly, given=given, reference=fasta)
+        blocks = iter(()) if source in ELEMENTS else v2f.sites(path, found, lifted.source if lifted else store.assembly)
+        check_assembly(conn, path, stating(found.comment), blocks, store=store.assembly, given=given, reference=fasta, lift=lifted)
     if fasta and store.reference_path is None:
         register_reference(conn, fasta.path, fasta.contigs)
     run = {
         "source": source,
         "score_version": score_version,
-        "threshold": v2f.THRESHOLDS[source] if threshold is None else threshold,
+        "threshold": THRESHOLDS[source] if threshold is None else threshold,
         "synthetic": any(found.synthetic for found in layouts),
     }
     row = pa.RecordBatch.from_pylist([run], schema=v2f.SCHEMA["v2f_run"])
-    normalizer = Normalizer(store.assembly, fasta, unnormalized)
+    normalizer = Normalizer(store.assembly, fasta, unnormalized, lift=lifted)
 
     def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
         return v2f.Reader(files[ordinal], layouts[ordinal], source, normalizer, ordinal, cell_type, tissue, row).read(after)
@@ -87,6 +92,7 @@ def v2f_job(
             "tissue": tissue,
             "reference": fasta.digest if fasta else None,
             "unnormalized": unnormalized,
+            **({"lift": lifted.option} if lifted else {}),
         },
         hold=hold,
         normalized=not unnormalized,

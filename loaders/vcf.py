@@ -158,9 +158,8 @@ class _Batch:
         if len(columns) < 8:
             raise Rejected(BAD_COLUMNS, f"{len(columns)} of at least 8")
         chrom_text, pos_text, id_text, ref_text, alt_text, qual, filter_text, info = columns[:8]
-        chrom, pos = self._normalizer.locus(chrom_text, pos_text)
-        ref = ref_text.upper()
-        self._normalizer.check_ref(chrom, pos, ref)
+        site = self._normalizer.site(chrom_text, pos_text, ref_text)
+        chrom, pos = site[:2]
         alts = alt_text.split(",")
         number = record = None
         for allele, alt in enumerate(alts, 1):
@@ -169,7 +168,7 @@ class _Batch:
                 self._skipped[NOT_VARIANTS[alt]] += 1
                 continue
             try:
-                normal = self._normalizer.normal(chrom, pos, ref, alt)
+                variant = self._normalizer.normal(site, alt)
             except Rejected as why:
                 self._reject(line, why, columns)
                 continue
@@ -179,9 +178,8 @@ class _Batch:
                 number = len(self._infos)
                 self._infos.append(info)
                 self._bytes += len(info)
-            changed = normal != (pos, ref_text, alt_text)
+            changed = variant != (chrom, pos, ref_text, alt_text)
             locus = f"{chrom_text}:{pos_text}:{ref_text}:{alt_text}" if changed else None
-            variant = (chrom, *normal)
             if self._extractors:
                 record = record or Record(line, chrom_text, pos, id_text, ref_text, alts, qual, filter_text, info)
                 for extractor in self._extractors:

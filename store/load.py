@@ -87,8 +87,7 @@ class Load:
         chunk is kept.
         """
         with self.conn.transaction():
-            # The next chunk need not wait until this one is on disk: a crash of the server takes its rows and what the ledger says of them, and
-            # `finish` waits for all that was committed before it.
+            # The rows and where to go on after them are lost together or not at all, and `finish` waits for the disk: for all before it, too.
             self.conn.execute("SET LOCAL synchronous_commit = off")
             tables, rejects = dict(chunk.tables), list(chunk.rejects)
             named = [table for table in sample.TABLES if table in tables]

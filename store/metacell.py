@@ -149,8 +149,10 @@ PEAK = Read(
 
 # ---- the variants that act on genes of a cell type
 
-_EXPRESSED_BY = f"""SELECT {TARGET.format("e")} FROM metacell_run c JOIN metacell_expression e ON e.load_id = c.load_id
-    WHERE c.load_id = ANY(:loads) AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression"""
+_EXPRESSED_BY = f"""EXISTS (SELECT FROM metacell_run c CROSS JOIN LATERAL (SELECT e.highest FROM metacell_expression e
+    WHERE e.load_id = c.load_id AND {OF_GENE.format("e", "g")} OFFSET 0) e
+    WHERE c.load_id = ANY(:loads) AND (:datasets::text[] IS NULL OR c.load_id = ANY({NAMED_LOADS.format("ANY(:datasets)")}))
+    AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression OFFSET 0)"""
 
 PROFILE = Read(
     name="metacell_profile",
@@ -159,6 +161,7 @@ PROFILE = Read(
     columns={name: f"t.{name}" for name in ("load_id", "gene", "tau", "mean", "percent", "z")},
     by=EXPRESSION.by,
     orders={"load": Order(("t.load_id", "t.gene"))},
+    where={"dataset": _DATASET},
 )
 """Genes with their values in all metacells, by ordinal."""
 

@@ -30,7 +30,8 @@ class By:
     which parent a row belongs to, with `:keys` in `where`; when each parent gets a page of its own, the statement is a
     LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
     of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them. Where a parent
-    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes. Where they are
+    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes; one after the other where they
+    come in order ({direction}). Where they are
     too many to be found for every page, `windows` is a FROM item that gives stretches of the genome in order ({direction}), and `spans` those of one.
     """
 
@@ -76,6 +77,9 @@ class Read:
     drivers: Mapping[str, str] = field(default_factory=dict)
     genome: str = ""
 
+
+LARGEST_REAL = 3.4028234663852886e38
+"""The largest number that a column of type real can be compared with."""
 
 SHORTEST = "({})::text::float8"
 """SQL of a real as the number with the fewest digits that is it: 0.1, where a double of the same value is 0.10000000149011612."""
@@ -244,7 +248,7 @@ def _statement(
     if mode == "count":
         rows = f"SELECT {body} LIMIT {COUNT_LIMIT + 1}"
         if by.spans:
-            rows = f"SELECT FROM {by.spans} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
+            rows = f"SELECT FROM {by.spans.replace('{direction}', '')} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
         if by.windows:
             rows = f"SELECT FROM {by.windows.replace('{direction}', '')} CROSS JOIN LATERAL ({rows}) q LIMIT {COUNT_LIMIT + 1}"
         counted = f"count(*) FROM ({rows}) c"
@@ -258,7 +262,8 @@ def _statement(
             rows = f"SELECT {listed} {body} ORDER BY {sort} LIMIT :limit"
             if by.spans:
                 inner = ", ".join(f"q.o{i}{direction}" for i in range(1, len(order.columns) + 1))
-                rows = f"SELECT q.* FROM {by.spans} CROSS JOIN LATERAL ({rows}) q ORDER BY {inner} LIMIT :limit"
+                sorting = f" ORDER BY {inner}" if "{direction}" not in by.spans else ""
+                rows = f"SELECT q.* FROM {by.spans.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{sorting} LIMIT :limit"
             if by.windows:  # one after the other, until the page is full
                 rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q LIMIT :limit"
             sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"

@@ -121,19 +121,25 @@ _WINDOWS = f"""(SELECT w.* FROM (SELECT c AS chrom, s AS start, s + {_WINDOW} AS
 """Stretches of the genome that have variants, in order."""
 
 
-def of_genes(genes: str) -> By:
-    """The variants that methods say act on any of the genes whose identifiers the SQL `genes` selects. There may be thousands, with elements all over
-    the genome: it is read window by window, as far as a page goes."""
-    judged = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {TARGET.format('x')} IN ({genes}) AND {_ASKED}"
-    elements = f"""SELECT range_agg(int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1))) FROM {LENGTH_CLASSES}
-        CROSS JOIN LATERAL (SELECT e.* FROM v2f_element e WHERE e.chrom = w.chrom AND e.length_class = c AND e.start_pos < w.stop + {LONGEST_REF}
-        AND e.start_pos > w.start - (1 << c) AND e.end_pos >= w.start OFFSET 0) x {judged}"""
-    named = f"SELECT range_agg(int8range(x.locus, x.locus, '[]')) FROM v2f_score x {judged} AND x.by_allele AND x.locus >= w.lo AND x.locus < w.hi"
+def of_genes(wanted: str) -> By:
+    """The variants that methods say act on any of the genes g for which the SQL `wanted` holds. There may be thousands, with elements all over the genome: it is
+    read window by window, as far as a page goes, and each gene that is named in a window is looked up once, not once for every link and not those of elsewhere."""
+    named = "coalesce({0}.gene_id, '') = coalesce({1}.gene_id, '') AND coalesce({0}.gene, '') = coalesce({1}.gene, '')"
+    judged = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {_ASKED}"
+    found = f"""WITH x AS MATERIALIZED (SELECT true AS linked, int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1)) AS span, x.gene_id, x.gene
+            FROM {LENGTH_CLASSES} CROSS JOIN LATERAL (SELECT e.* FROM v2f_element e WHERE e.chrom = w.chrom AND e.length_class = c
+            AND e.start_pos < w.stop + {LONGEST_REF} AND e.start_pos > w.start - (1 << c) AND e.end_pos >= w.start OFFSET 0) x {judged}
+            UNION ALL SELECT false, int8range(x.locus, x.locus, '[]'), x.gene_id, x.gene FROM v2f_score x {judged}
+            AND x.by_allele AND x.locus >= w.lo AND x.locus < w.hi),
+        y AS MATERIALIZED (SELECT y.* FROM (SELECT DISTINCT x.gene_id, x.gene FROM x OFFSET 0) y
+            WHERE EXISTS (SELECT FROM gene g WHERE g.gene_id = {TARGET.format("y")} AND {NEWEST.format("g")} AND {wanted} OFFSET 0))
+        SELECT range_agg(x.span) FILTER (WHERE x.linked) AS elements, range_agg(x.span) FILTER (WHERE NOT x.linked) AS named
+        FROM x JOIN y ON {named.format("x", "y")}"""
     return By(
         anchor="(SELECT 0 AS key) k",
         each="(e.elements && int8range(t.variant_key, locus_key(t.chrom, t.pos + length(t.ref))) OR e.named @> t.variant_key)",
         windows=_WINDOWS,
-        spans=f"(SELECT ({elements}) AS elements, ({named}) AS named OFFSET 0) e CROSS JOIN LATERAL {_REACHING.format('e')}",
+        spans=f"({found} OFFSET 0) e CROSS JOIN LATERAL (SELECT span FROM {_REACHING.format('e')} ORDER BY span{{direction}} OFFSET 0) s",
         range=("greatest(lower(span), w.lo, :lo)", "least(upper(span), w.hi, :hi)"),
     )
 

@@ -128,7 +128,7 @@ def test_everything_that_the_wheel_needs_is_sent_to_the_build() -> None:
     [
         ".env", ".git/config", ".venv/bin/python", "data/patients.vcf.gz", "tests/conftest.py", "docs/loading.md", "patients.vcf", "bench/query.py",
         "graph/__pycache__/app.cpython-313.pyc", "graph/ide/dist/index.html", "graph/ide/node_modules/x/y.js",
-        "demo/pbmc68k_reduced.seacells.h5ad", "build/lib/vkg.py",
+        "demo/pbmc68k_reduced.seacells_summary.h5ad", "build/lib/vkg.py",
     ],
 )  # fmt: skip
 def test_nothing_else_is_sent_to_the_build(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What the README, docs/sharing.md and docs/function.md promise: queries have the answers that they show, and commands exist as written."""
+"""What the README, docs/sharing.md, docs/function.md and docs/cells.md promise: queries have the answers that they show, and commands exist as written."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SHARING = (ROOT / "docs" / "sharing.md").read_text()
 FUNCTION = (ROOT / "docs" / "function.md").read_text()
+CELLS = (ROOT / "docs" / "cells.md").read_text()
 
 
 def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,7 @@ async def test_queries_have_the_answers_that_the_documentation_shows(store_url: 
             assert "errors" not in answer, answer
             return answer["data"]
 
-        answered = [(README, 1), (SHARING, 4), (FUNCTION, 1)]
+        answered = [(README, 2), (SHARING, 4), (FUNCTION, 3), (CELLS, 5)]
         for text, count in answered:
             pairs = re.findall(r"```graphql\n([^`]*)```\n\n```json\n([^`]*)```", text)
             assert len(pairs) == count
@@ -67,7 +68,7 @@ def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
     assert _vkg(store_url, "demo", "--no-serve").returncode == 0
     again = _vkg(store_url, "demo", "--no-serve")
     assert again.returncode == 0
-    assert again.stdout.count("is loaded already") == 5
+    assert again.stdout.count("is loaded already") == 7
 
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
@@ -82,6 +83,8 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
         "load scores",
         "load ibd",
         "load v2f",
+        "load enformer",
+        "load metacells",
         "query variants",
         "query ibd-shared",
         "query hbd-regions",

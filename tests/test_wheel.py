@@ -162,12 +162,13 @@ def test_the_wheel_has_what_is_needed_and_nothing_else(installed: Installed) -> 
     with zipfile.ZipFile(installed.wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {*PACKAGES, "vkg.py"}
-    wanted = [*(ROOT / "store" / "migrations").glob("*.sql"), *(ROOT / "store" / "sql").glob("*.sql"), ROOT / "graph" / "front.css"]
+    wanted = [*(ROOT / "store" / "migrations").glob("*.sql"), *(ROOT / "store" / "sql").glob("*.sql")]
+    wanted += [ROOT / "store" / "tissues.tsv", ROOT / "graph" / "front.css"]
     wanted += [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
     assert {file.relative_to(ROOT).as_posix() for file in wanted} <= names
     assert "graph/ide/dist/index.html" in names
     kinds = {Path(name).suffix for name in names if not name.startswith(("graph/ide/dist/", "demo/"))}
-    assert kinds == {".py", ".sql", ".css"}
+    assert kinds == {".py", ".sql", ".css", ".tsv"}
     assert installed.wheel.stat().st_size < 8_000_000
 
 
@@ -227,5 +228,7 @@ def test_it_loads_and_serves_away_from_the_checkout(installed: Installed) -> Non
 
 
 def test_the_demo_comes_along(installed: Installed) -> None:
-    assert "24,990 records" in installed.run("vkg", "demo", "--no-serve")
+    said = installed.run("vkg", "demo", "--no-serve")
+    for loaded in ("24,990 records", "4,923 enformer_effect", "20 metacell"):
+        assert loaded in said
     assert "is loaded already" in installed.run("vkg", "demo", "--no-serve")

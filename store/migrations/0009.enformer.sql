@@ -63,6 +63,8 @@ CREATE TABLE enformer_effect (
     PRIMARY KEY (variant_key, load_id)
 );
 ALTER TABLE enformer_effect ALTER COLUMN tracks SET STORAGE EXTERNAL;
+-- No condition is on these: their most common values are of no use, and slow to find.
+ALTER TABLE enformer_effect ALTER COLUMN tissue_effects SET STATISTICS 0, ALTER COLUMN tissue_tracks SET STATISTICS 0;
 CREATE INDEX enformer_effect_load ON enformer_effect USING brin (load_id);
 COMMENT ON TABLE enformer_effect IS 'Predicted effects of variants, of ALT against REF.';
 COMMENT ON COLUMN enformer_effect.variant_key IS 'The variant.';

@@ -25,7 +25,7 @@ from store.genome import initialise, register_reference
 from store.reference import Reference
 from tests.conftest import REAL
 from tests.graph.api import Api
-from tests.graph.loading import load_genes, load_ibd, load_samples, load_scores, load_v2f, load_vcf
+from tests.graph.loading import load_enformer, load_genes, load_ibd, load_metacells, load_samples, load_scores, load_v2f, load_vcf
 from tests.graph.segments import REAL_RUNS, File, World, read_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -107,6 +107,8 @@ def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
         run = {"source": "hap-ibd", "source_version": "1.0", "callset": "kg300", "surveyed_cm": 6.65}
         load_ibd(url, *HAPIBD, dataset="hapibd", version="min1cm", cohort="1000G", **run)
         load_v2f(url, DEMO / "v2f.synthetic.abc.tsv", source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
+        load_enformer(url, DEMO / "enformer.synthetic.h5", dataset="enformer_synthetic", version="demo", assembly="GRCh37")
+        load_metacells(url, DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
         yield _name(url)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 
 from loaders.annotation_job import genes_job, scores_job
+from loaders.enformer_job import enformer_job
 from loaders.frequency_job import frequencies_job
 from loaders.ibd_job import ibd_job
+from loaders.metacell_job import metacell_job
 from loaders.people_job import ancestry_job
 from loaders.run import Outcome, ingest
 from loaders.samples_job import samples_job
@@ -65,6 +67,16 @@ def load_frequencies(url: str, *paths: Path, **options: Any) -> int:
 def load_v2f(url: str, *paths: Path, **options: Any) -> int:
     """Loads scores and links of variants to function, as `vkg load v2f` does. Returns their load_id."""
     return _load(url, v2f_job, paths, options)
+
+
+def load_enformer(url: str, *paths: Path, **options: Any) -> int:
+    """Loads effects that Enformer predicts, as `vkg load enformer` does. Returns their load_id."""
+    return _load(url, enformer_job, paths, options)
+
+
+def load_metacells(url: str, path: Path, **options: Any) -> int:
+    """Loads metacells, as `vkg load metacells` does. Returns their load_id."""
+    return _load(url, metacell_job, path, options)
 
 
 def load_ancestry(url: str, path: Path, **options: Any) -> int:

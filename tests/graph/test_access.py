@@ -59,7 +59,7 @@ def test_links_to_persons_are_individual() -> None:
     of_persons = {
         link.name
         for link in EVERY_LINK
-        if any(cls and cls.__name__ in given for cls in link.types) or link.on in ("sample_id", "key", "pair", "place")
+        if any(cls and cls.__name__ in given for cls in link.types) or link.on in ("sample_id", "key", "pair", "place", "call")
     }
     assert {link.name for link in EVERY_LINK if link.access == "individual"} == of_persons
     assert len(of_persons) > 30
@@ -120,9 +120,18 @@ class Store:
     def keys(self, link: Link) -> list[Any]:
         """Parents enough for a link to have rows of either cohort."""
         calls = [f"{variant}:{person}" for variant in self.variants for person in self.people.values()]
+        few = [f"{variant}:{person}" for variant in self.variants for cohort in COHORTS for person in self.pair(cohort)[:2]]
         pairs = [".".join(map(str, self.pair(cohort))) + ":0.0" for cohort in COHORTS]
         segments = self.hbd if link.name.startswith("HBD") else self.segments
-        known = {"variant_key": self.variants, "load_id": self.every, "name": ["EUR"], "key": segments, "pair": pairs, "place": calls}
+        known = {
+            "variant_key": self.variants,
+            "load_id": self.every,
+            "name": ["EUR"],
+            "key": segments,
+            "pair": pairs,
+            "place": calls,
+            "call": few,
+        }
         return segments if link.read in (SEGMENT, HBD) and link.by == "pk" else known.get(link.on or "", list(self.people.values()))
 
     def asked(self, link: Link) -> list[dict[str, Any]]:

@@ -236,7 +236,7 @@ def test_introspection_tells_the_same_schema(demo: Api) -> None:
 
 def test_health_and_readiness(demo: Api) -> None:
     assert demo.request("GET", "/healthz").json() == {"status": "ok"}
-    assert demo.request("GET", "/readyz").json() == {"status": "ok", "release": 6}
+    assert demo.request("GET", "/readyz").json() == {"status": "ok", "release": 8}
 
 
 def test_metrics_count_what_was_asked(demo: Api) -> None:

@@ -68,6 +68,42 @@ def test_gencode_lines_become_a_gene_and_a_transcript_with_its_exons_in_genome_o
     assert [(r.line, r.reason, r.detail) for r in rejects] == [(9, "contig outside 1-22, X, Y, MT", "chrUn_KI270750v1")]
 
 
+# As NCBI's GCF_000001405.40_GRCh38.p14_genomic.gtf.gz writes it: a synonym once for each, none on transcripts.
+REFSEQ = """#gtf-version 2.2
+#!genome-build GRCh38.p14
+#!genome-build-accession NCBI_Assembly:GCF_000001405.40
+NC_000020.11\tBestRefSeq\tgene\t1113263\t1189415\t.\t+\t.\tgene_id "PSMF1"; transcript_id ""; db_xref "GeneID:9491"; db_xref "HGNC:HGNC:9571"; description "proteasome inhibitor subunit 1"; gbkey "Gene"; gene "PSMF1"; gene_biotype "protein_coding"; gene_synonym "PI31"; gene_synonym "hPI31; long"; gene_synonym "psmf1"; gene_synonym "pi31";
+NC_000020.11\tBestRefSeq\ttranscript\t1113263\t1189415\t.\t+\t.\tgene_id "PSMF1"; transcript_id "NM_006814.5"; gene "PSMF1"; gbkey "mRNA"; product "proteasome inhibitor subunit 1";
+NC_000020.11\tBestRefSeq\tgene\t1894167\t1940592\t.\t+\t.\tgene_id "SIRPA"; transcript_id ""; gene "SIRPA"; gene_synonym "PI31";
+NC_000020.11\tBestRefSeq\tgene\t2094167\t2140592\t.\t+\t.\tgene_id "STK35"; transcript_id ""; gene "STK35";
+"""
+
+
+def test_the_synonyms_of_refseq_are_aliases(tmp_path: Path) -> None:
+    path = tmp_path / "some.gtf"
+    path.write_text(REFSEQ)
+    tables = list(read(path, GRCH38))[-1].tables
+    assert [(row["alias"], row["gene_id"]) for row in tables["gene_alias"].to_pylist()] == [
+        ("HPI31; LONG", "PSMF1"), ("PI31", "PSMF1"), ("PI31", "SIRPA"),
+    ]  # fmt: skip
+    assert tables["gene"].column("symbol").to_pylist() == ["PSMF1", "SIRPA", "STK35"]
+    path.write_text(GENCODE)
+    assert "gene_alias" not in list(read(path, GRCH38))[-1].tables
+
+
+def test_aliases_are_written_and_taken_out_with_their_genes(grch38: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "refseq.gtf"
+    path.write_text(REFSEQ)
+    outcome = load(grch38, path)
+    assert isinstance(outcome, Outcome)
+    assert outcome.load.counts["gene_alias"] == 3
+    assert grch38.execute("SELECT gene_id FROM gene_alias WHERE alias = 'PI31' ORDER BY gene_id").fetchall() == [("PSMF1",), ("SIRPA",)]
+    release.unload(grch38, outcome.load.load_id)
+    monkeypatch.setattr(release, "LONGEST_REQUEST", "0 seconds")
+    release.purge(grch38)
+    assert grch38.execute("SELECT count(*) FROM gene_alias").fetchone() == (0,)
+
+
 def test_ensembl_writes_versions_apart_and_protein_ids_on_the_cds(tmp_path: Path) -> None:
     genes, transcripts, _ = read_text(
         tmp_path,
@@ -156,7 +192,7 @@ def test_attributes_are_read_quoted_or_not_with_semicolons_inside(
     parts += [f'tag "{tag}"' for tag in tags]
     found, found_tags = attributes("; ".join(parts) + (";" if ended else ""))
     assert found == {key: quoted if is_quoted else bare for key, (is_quoted, quoted, bare) in values.items()}
-    assert found_tags == set(tags)
+    assert found_tags == {"tag": set(tags), "gene_synonym": set()}
 
 
 def test_back_mapped_gencode_is_of_the_assembly_it_was_mapped_to(tmp_path: Path) -> None:

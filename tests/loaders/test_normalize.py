@@ -141,9 +141,7 @@ def normalizer(write_fasta: Any) -> Normalizer:
 
 
 def normal(normalizer: Normalizer, chrom: str, pos: str, ref: str, alt: str) -> tuple[int, str, str]:
-    code, number = normalizer.locus(chrom, pos)
-    normalizer.check_ref(code, number, ref)
-    return normalizer.normal(code, number, ref, alt)
+    return normalizer.normal(normalizer.site(chrom, pos, ref), alt)[1:]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +191,12 @@ def test_what_cannot_be_loaded_is_rejected_by_name(normalizer: Normalizer, row: 
     with pytest.raises(Rejected) as why:
         normal(normalizer, *row.split(" "))
     assert why.value.reason == reason
+
+
+def test_a_ref_without_bases_is_none_after_any_record_too(normalizer: Normalizer) -> None:
+    normalizer.site("20", "11", "G")
+    with pytest.raises(Rejected, match="allele not of A, C, G, T, N"):
+        normalizer.site("20", "11", "")
 
 
 def test_single_bases_outside_the_reference_are_loaded_and_counted(normalizer: Normalizer) -> None:

@@ -22,6 +22,7 @@ from store import release
 from store.errors import StoreError
 from store.load import AlreadyLoaded, begin
 from store.release import unlock_load
+from store.v2f_load import unknown_targets
 from store.variant_key import encode_one
 
 Conn = psycopg.Connection[Any]
@@ -118,6 +119,14 @@ def test_of_target_genes_those_are_known_that_an_annotation_has_by_identifier_or
     outcome = loaded(grch38, write(PORTAL), source="encode-re2g")
     count_unknown(grch38, outcome)
     assert outcome.load.warnings == {"target genes that no visible annotation has": 1}
+
+
+def test_a_target_gene_that_is_written_by_an_alias_is_known(grch38: Conn, write: Write) -> None:
+    outcome = loaded(grch38, write(ABC + "20\t1\t2\tpi31\t0.5\n20\t1\t2\tPI32\t0.5\n"), source="abc")
+    assert unknown_targets(grch38, outcome.load.load_id) == 2
+    gtf = write('20\tx\tgene\t1\t9\t.\t+\t.\tgene_id "9491"; gene "PSMF1"; gene_synonym "PI31";\n', "genes.gtf")
+    ingest(grch38, *genes_job(grch38, gtf, assembly="GRCh38"))
+    assert unknown_targets(grch38, outcome.load.load_id) == 1
 
 
 @pytest.mark.parametrize(("source", "published"), [("abc", 0.027), ("encode-re2g", 0.243), ("sce2g", 0.177), ("epiraction", None)])

@@ -1,0 +1,251 @@
+"""Annotation files of the other assembly: what is lifted, turned and rejected, refused files, and real files against their published lift-over."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pysam
+import pytest
+
+from loaders.annotation_job import scores_job
+from loaders.errors import InputError
+from loaders.frequency_job import frequencies_job
+from loaders.lift import read_lift
+from loaders.run import Outcome, ingest
+from loaders.v2f_job import v2f_job
+from store.assembly import GRCH37, GRCH38
+from store.load import AlreadyLoaded
+from store.variant_key import decode
+from tests.conftest import ROOT
+from tests.loaders.test_lift import BOTH, NEW, chain
+
+Conn = psycopg.Connection[Any]
+CHAIN = ROOT / "tests" / "data" / "lift" / "grch37_to_grch38.chr20_0.9-4.1mb.chain"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a file: write(text, name="some.chain"), compressed where its name says so."""
+
+    def write(text: str, name: str = "some.chain") -> Path:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+
+    return write
+
+
+SCORES = "#CHROM\tPOS\tREF\tALT\tscore\n20\t201\tT\tA\t1\nchr20\t101\tc\tt\t2\n20\t202\tA\tT\t3\n20\t203\tG\tA\t4\n20\t300\tG\tA\t5\n"
+
+
+def rejects(path: Path) -> list[tuple[str, str]]:
+    """(line, reason) of each reject of a file."""
+    lines = [line.split("\t") for line in path.with_name(f"{path.name}.rejects.tsv").read_text().splitlines()[1:]]
+    return [(line[0], line[1]) for line in lines]
+
+
+def loaded(outcome: Outcome | AlreadyLoaded) -> Outcome:
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def test_scores_are_lifted_and_those_of_swapped_alleles_rejected(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    fasta, lift, path = write_fasta({"20": NEW}), write(BOTH), write(SCORES, "scores.tsv")
+    outcome = loaded(ingest(grch38, *scores_job(grch38, [path], reference=fasta, lift=lift)))
+    rows = grch38.execute("SELECT variant_key, value, source_locus FROM variant_score ORDER BY variant_key").fetchall()
+    assert [(*decode(key), *said) for key, *said in rows] == [
+        (20, 1, "T", "A", 1, "20:201:T:A"), (20, 3, "G", "A", 4, "20:203:G:A"), (20, 30, "G", "A", 2, "chr20:101:c:t"),
+    ]  # fmt: skip
+    assert rejects(path) == [("4", "REF and ALT are swapped in GRCh38"), ("6", "not in the chain file")]
+    told = grch38.execute("SELECT options->'lift' FROM load WHERE load_id = %s", (outcome.load.load_id,)).fetchone()
+    assert told == ({"from": "GRCh37", "chain": read_lift(lift, GRCH38).digest},)
+    assert isinstance(ingest(grch38, *scores_job(grch38, [path], lift=lift)), AlreadyLoaded)
+
+
+def test_without_a_lift_the_ledger_and_the_rows_have_none(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    path = write("#CHROM\tPOS\tREF\tALT\tscore\n20\t1\tT\tA\t1\n", "scores.tsv")
+    loaded(ingest(grch38, *scores_job(grch38, [path], assembly="GRCh38", reference=write_fasta({"20": NEW}))))
+    assert grch38.execute("SELECT value, source_locus FROM variant_score").fetchall() == [(1, None)]
+    assert grch38.execute("SELECT options ? 'lift' FROM load").fetchall() == [(False,)]
+
+
+@pytest.mark.parametrize("command", [["scores"], ["frequencies"], ["v2f", "--source", "table"]])
+def test_the_commands_lift(grch38: Conn, store_url: str, write: Any, write_fasta: Any, command: list[str]) -> None:
+    path = write("#chrom\tpos\tref\talt\t" + ("AF" if command == ["frequencies"] else "score") + "\n20\t203\tG\tA\t0.5\n", "in.tsv")
+    options = ["--reference", str(write_fasta({"20": NEW})), "--lift", str(write(BOTH))]
+    arguments = [sys.executable, "-m", "vkg", "load", *command, str(path), *options]
+    done = subprocess.run(arguments, cwd=ROOT, env=os.environ | {"VKG_DATABASE_URL": store_url}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = {"scores": "variant_score", "frequencies": "population_frequency"}.get(command[0], "v2f_score")
+    assert grch38.execute(f"SELECT source_locus FROM {table}").fetchall() == [("20:203:G:A",)]
+    assert grch38.execute("SELECT options->'lift'->>'from' FROM load").fetchall() == [("GRCh37",)]
+
+
+def test_scores_of_info_keys_are_lifted_too(grch38: Conn, write: Any, write_vcf: Any, write_fasta: Any) -> None:
+    header = '##INFO=<ID=S,Number=A,Type=Float,Description="">'
+    path = write_vcf("20 201 . T A,C . . S=1,2", "20 202 . A C,T . . S=3,4", "20 203 . G A . . S=5", header=header)
+    loaded(ingest(grch38, *scores_job(grch38, [path], info=["S"], reference=write_fasta({"20": NEW}), lift=write(BOTH))))
+    rows = grch38.execute("SELECT value, source_locus FROM variant_score ORDER BY value").fetchall()
+    assert rows == [(1, "20:201:T:A"), (2, "20:201:T:C"), (5, "20:203:G:A")]
+    assert rejects(path) == [("6", "REF differs from the reference"), ("6", "REF and ALT are swapped in GRCh38")]
+
+
+FREQUENCIES = "".join(
+    f'##INFO=<ID={key},Number={"1" if "AN" in key else "A"},Type={"Float" if "AF" in key else "Integer"},Description="">\n'
+    for key in ("AF", "AC", "AN", "nhomalt", "AF_fin", "AF_grpmax", "AC_grpmax", "AN_grpmax")
+)
+
+
+def test_frequencies_of_swapped_alleles_are_turned(grch38: Conn, write: Any, write_vcf: Any, write_fasta: Any) -> None:
+    said = "AC=3;AN=10;nhomalt=1;AF_fin=0.25;AC_grpmax=1;AN_grpmax=2;AF_grpmax=0.5"
+    path = write_vcf(
+        f"20 201 . T A . PASS {said}",
+        f"20 202 . A T . PASS {said}",
+        "20 203 . A C,G . . AF=0.1,0.2",
+        "20 204 . C T,A . . AF=0.1,0.2",
+        "20 205 . C A . . AC=12;AN=10",
+        "20 206 . A C . . AF=0.1;AN=0",
+        "20 207 . A C . . .",
+        "20 208 . C A . . .",
+        header=FREQUENCIES,
+    )
+    job, read = frequencies_job(grch38, [path], reference=write_fasta({"20": NEW}), lift=write(BOTH), namespace="")
+    loaded(ingest(grch38, job, read))
+    places = [name for (name,) in grch38.execute("SELECT population FROM frequency_population ORDER BY ordinal")]
+    assert places == ["ALL", "fin", "grpmax"]
+    rows = grch38.execute("SELECT variant_key, ac, an, af, hom, filter, source_locus FROM population_frequency ORDER BY variant_key")
+    assert [(*decode(key)[1:], *told) for key, *told in rows] == [
+        (1, "T", "A", [3, None, 1], [10, None, 2], [0.3, 0.25, 0.5], [1, None, None], ["PASS"], "20:201:T:A"),
+        (2, "T", "A", [7, None, None], [10, None, None], [0.7, 0.75, None], None, ["PASS"], "20:202:A:T"),
+        (4, "C", "A", None, None, [0.2, None, None], None, None, "20:204:C:A"),
+        (4, "C", "T", None, None, [0.1, None, None], None, None, "20:204:C:T"),
+        (5, "A", "C", None, [10, None, None], None, None, None, "20:205:C:A"),
+        (6, "C", "A", None, [0, None, None], None, None, None, "20:206:A:C"),
+    ]  # fmt: skip
+    assert rejects(path) == [("14", "REF and ALT are swapped in GRCh38")]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        ("##reference=GRCh38\n", {}, "it is of GRCh38 .*, as the store is\n  Load it without --lift"),
+        ("##reference=hg19\n", {"assembly": "GRCh38"}, "it is of GRCh37 .*, not GRCh38"),
+        ("", {"assembly": "GRCh38"}, "it is of GRCh38 .--assembly., as the store is"),
+        ("", {"reference": None}, "no reference to check them"),
+    ],
+)
+def test_a_file_of_another_assembly_than_the_chain_leads_from_is_refused(
+    grch38: Conn, write: Any, write_fasta: Any, text: str, options: dict, told: str
+) -> None:
+    path = write(text + SCORES, "scores.tsv")
+    with pytest.raises(InputError, match=told):
+        scores_job(grch38, [path], **{"lift": write(BOTH), "reference": write_fasta({"20": NEW}), **options})
+
+
+def test_a_sample_of_refs_has_to_agree_where_they_are_lifted_to(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    rows = "".join(f"20\t{201 + n}\t{base}\tA\t1\n" for n, base in enumerate(NEW[1:]) if base != "A")
+    with pytest.raises(
+        InputError, match=r"REF is . at 20:\d+ of GRCh38, where .*\n  Check that the file is of GRCh37, the reference of GRCh38"
+    ):
+        scores_job(grch38, [write(SCORES[:24] + "\n" + rows, "s.tsv")], reference=write_fasta({"20": NEW}), lift=write(BOTH))
+    other = write("#CHROM\tPOS\tREF\tALT\tscore\n20\t1\tT\tA\t1\n", "other.tsv")
+    with pytest.raises(InputError, match="Scores, frequencies and effects can be lifted over: --lift CHAIN"):
+        scores_job(grch38, [other], assembly="GRCh37")
+
+
+def inverted(tmp_path: Path) -> Path:
+    """The chain file of the region, from GRCh38 to GRCh37."""
+    lines = CHAIN.read_text().splitlines()
+    head = lines[0].split()
+    head[2:12] = [*head[7:12], *head[2:7]]
+    blocks = [" ".join((words[0], *reversed(words[1:]))) for words in map(str.split, lines[1:]) if words]
+    path = tmp_path / "inverted.chain"
+    path.write_text("\n".join([" ".join(head), *blocks]) + "\n")
+    return path
+
+
+def test_elements_are_lifted_by_both_ends(grch37: Conn, write: Any, tmp_path: Path) -> None:
+    lift = write(
+        chain([(100, 5, 0), (95, 0, 60), (100,)], 1000, 5000, builds=(GRCH38, GRCH37))
+        + chain([(500,)], 2000, 63025520 - 9000, strand="-", builds=(GRCH38, GRCH37))
+    )
+    rows = ["1000\t1200", "1150\t1210", "1040\t1102", "1000\t2100", "2000\t2100", "3000\t3100", "1050\t1155"]
+    path = write("chr\tstart\tend\tTargetGene\tABC.Score\tdistance\n" + "".join(f"chr20\t{row}\tA\t0.5\t77\n" for row in rows), "e.tsv")
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="abc", lift=lift)))
+    found = grch37.execute("SELECT chrom, start_pos, end_pos, length_class, distance_to_tss, source_locus FROM v2f_element ORDER BY line")
+    assert found.fetchall() == [
+        (20, 5001, 5195, 8, 77, "chr20:1001-1200"),
+        (20, 8901, 9000, 7, 77, "chr20:2001-2100"),
+        (20, 5051, 5150, 7, 77, "chr20:1051-1155"),
+    ]
+    assert rejects(path) == [
+        ("3", "element changes its length"),
+        ("4", "deleted in the other assembly"),
+        ("5", "element whose ends lie on different chains"),
+        ("7", "not in the chain file"),
+    ]
+
+
+def test_a_table_of_v2f_scores_is_lifted_as_scores_are(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    path = write("variant\tscore\nchr20-201-T-A\t1\n20:101:C:T\t2\n20:202:A:T\t3\n20:63025520:A:T\t4\n", "scores.tsv")
+    options: dict[str, Any] = {"source": "table", "lift": write(BOTH)}
+    with pytest.raises(InputError, match="no reference to check them"):
+        v2f_job(grch38, [path], **options)
+    loaded(ingest(grch38, *v2f_job(grch38, [path], reference=write_fasta({"20": NEW}), **options)))
+    rows = grch38.execute("SELECT locus, score, source_locus FROM v2f_score ORDER BY line").fetchall()
+    assert [(*decode(key), *said) for key, *said in rows] == [(20, 1, "T", "A", 1, "20:201:T:A"), (20, 30, "G", "A", 2, "20:101:C:T")]
+    assert rejects(path) == [("4", "REF and ALT are swapped in GRCh38"), ("5", "not in the chain file")]
+
+
+@pytest.mark.requires_real
+def test_a_real_file_lifted_here_says_what_the_same_file_lifted_elsewhere_says(grch38: Conn, tmp_path: Path, real: Path) -> None:
+    old = shutil.copy(real / "chr20_grch37/kg2504_sites.chr20_1-2mb.grch37.popaf.vcf.gz", tmp_path / "old.vcf.gz")
+    new = shutil.copy(real / "chr20_grch38/kg2504_sites.chr20_1-2mb.grch38.lifted.popaf.vcf.gz", tmp_path / "new.vcf.gz")
+    fasta = real / "chr20_grch38/chr20_npad_0.9-4.1mb.grch38.derived.fa.gz"
+    lifted = loaded(ingest(grch38, *frequencies_job(grch38, [Path(old)], reference=fasta, lift=CHAIN)))
+    plain = loaded(ingest(grch38, *frequencies_job(grch38, [Path(new)], reference=fasta, assembly="GRCh38")))
+    assert (lifted.load.counts["records"], plain.load.counts["records"]) == (28998, 28973)
+    assert lifted.load.reasons == {"symbolic ALT": 24, "REF spans a gap between the assemblies": 1}
+    assert not plain.load.reasons
+    (first, source), (second, none) = (
+        (
+            grch38.execute(f"SELECT variant_key, ac, an, af FROM population_frequency {of} ORDER BY variant_key").fetchall(),
+            grch38.execute(f"SELECT count(*), count(source_locus), min(source_locus) FROM population_frequency {of}").fetchone(),
+        )
+        for of in (f"WHERE load_id = {outcome.load.load_id}" for outcome in (lifted, plain))
+    )
+    assert first == second
+    assert len(first) > 28973
+    assert source == (len(first), len(first), "20:1000010:A:T")
+    assert none == (len(first), 0, None)
+
+
+@pytest.mark.requires_real
+def test_real_positions_are_those_of_their_rsids_in_the_other_assembly(grch37: Conn, tmp_path: Path, real: Path) -> None:
+    path = Path(shutil.copy(real / "genome_wide/fungen_ad_cv2f.hg38.dey_lab_layout.cv2f.txt", tmp_path))
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="cv2f", lift=inverted(tmp_path))))
+    found = {f"rs{rsid}": decode(key)[:2] for rsid, key in grch37.execute("SELECT rsid, locus FROM v2f_score")}
+    with pysam.VariantFile(str(real / "chr20_grch37/kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz")) as file:
+        expected = {record.id: (20, record.pos) for record in file if record.id in found}
+    assert (len(expected), len(found)) == (2, 10)
+    assert expected.items() <= found.items()
+    assert {reason for _, reason in rejects(path)} == {"not in the chain file"}
+
+
+@pytest.mark.requires_real
+def test_real_elements_come_back_from_the_other_assembly(grch37: Conn, tmp_path: Path, real: Path) -> None:
+    path = Path(shutil.copy(real / "chr20_grch38/encode_re2g.ENCFF617FJH.MCF-7.chr20.hg38.bed.gz", tmp_path))
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="encode-re2g", lift=inverted(tmp_path))))
+    rows = grch37.execute("SELECT start_pos, end_pos, source_locus FROM v2f_element").fetchall()
+    there = read_lift(CHAIN, GRCH38)
+    back = [there.element(20, start, end)[1:] for start, end, _ in rows]
+    assert [f"chr20:{start}-{end}" for start, end in back] == [source for *_, source in rows]
+    assert len(rows) == 110
