@@ -27,6 +27,8 @@ app.add_typer(loader_commands.load, name="load")
 app.add_typer(loader_commands.derive, name="derive")
 
 DEMO = Path(__file__).resolve().parent / "demo"
+PLACE = "20:1000000-4000000"
+"""Where the variants of the demo lie."""
 SURVEYED_CM = 6.65
 """What the runs of the demo searched: from its first to its last variant, whose INFO says CM=4.70307 and CM=11.353 (the HapMap map)."""
 TRY = '{ variant(id: \\"rs4813331\\") { name genes { nodes { symbol } } carriers(first: 3) { edges { gt node { name population { name } } } } } }'
@@ -61,6 +63,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
     loader_commands.v2f([DEMO / "v2f.synthetic.abc.tsv"], source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
     loader_commands.enformer([DEMO / "enformer.synthetic.h5"], dataset="enformer_synthetic", version="demo", assembly="GRCh37")
     loader_commands.metacells(DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
+    embedder_commands.embed(region=[PLACE], index=False)  # whatever else the store holds
     if serve:
         address = f"http://127.0.0.1:{port}"
         curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"

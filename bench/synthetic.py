@@ -5,7 +5,8 @@ per `SPACING` bases, as in three thousand genomes, and everything said of one fo
 stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, and genotypes
 of `SAMPLES` people, `clinical` has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all,
 `genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset. Of these `ibd` has
-segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie. `v2f`, `enformer` and `metacells` (fifty) say of variants and genes what methods and cells do.
+segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie. `v2f`, `enformer` and `metacells` (fifty) say of
+variants and genes what methods and cells do. A tenth of the variants have vectors, of eight numbers, by the model `synthetic`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
+from store import embedding
 from store.assembly import GRCH37, LAST_AUTOSOME
 from store.copy import copy_rows
+from store.embedding_index import build_index
 from store.genome import initialise
 from store.load import begin
 from store.variant_key import encode
@@ -45,6 +48,7 @@ _IN_GENE = f"mod(v.pos, {_GENE_SPACING}) < 5000 + 140000 * {_draw(10, 'v.chrom *
 _GENE = f"'ENSG' || lpad((v.chrom * 100000 + v.pos / {_GENE_SPACING})::text, 11, '0')"
 _STRIDE, _LONGEST = 31, 150
 _METACELLS = 50
+_DIMENSION = 8
 _OF_PEOPLE = ("callset", "panel", "ibd", "ancestry")
 _LONGEST_SHARED = 10_000_000
 _RS = "(v.variant_key / 1073741824 & 1073741823)"  # unique enough: a third of dbSNP's range, and few variants share one
@@ -183,8 +187,24 @@ def fill(url: str, variants: int) -> None:
         }
         for load in loads.values():
             load.finish()
+        _embed(conn)
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run")
+        conn.execute(
+            "ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run"
+        )
+
+
+def _embed(conn: psycopg.Connection) -> None:
+    """Registers a model, by the number 1, and gives a tenth of the variants vectors of it, indexed."""
+    wanted = embedding.Model("synthetic", "1", None, _DIMENSION, None, None, None, None, ["sequence"])
+    model = embedding.register(conn, wanted)
+    numbers = ", ".join(f"{_draw(50 + n)} - 0.5" for n in range(_DIMENSION))
+    conn.execute(
+        f"""INSERT INTO {model.table} SELECT v.variant_key, l2_normalize(ARRAY[{numbers}]::real[]::halfvec({_DIMENSION})), 1, NULL FROM variant v
+        WHERE {_draw(49)} < 0.1"""
+    )
+    conn.execute(f"ANALYZE {model.table}, embedding_model")
+    build_index(conn, model, "256MB")
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:

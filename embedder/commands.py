@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from embedder import models as sequence_models
 from embedder.errors import EmbedderError
 from embedder.models import annotation
 from embedder.pooling import Pooling
-from embedder.run import Annotations, refuse_nothing, release_of, run, sequences
+from embedder.progress import Progress, say
+from embedder.run import Annotations, Embed, Outcome, release_of, run, sequences
 from embedder.windows import FLANK, Skip
-from store import embedding
+from store import embedding, embedding_index
 from store.commands import opened
+from store.errors import StoreError
 from store.genome import genome
-from store.read import HIGHEST, LOWEST
 from store.reference import Reference
 from store.region import Region
 
@@ -29,89 +31,169 @@ embed_group = typer.Typer()
 models_group = typer.Typer(help="The models that turn variants into vectors.", no_args_is_help=True)
 embed_group.add_typer(models_group, name="models")
 
-ModelName = Annotated[
-    str, typer.Option("--model", help="annotation; dnabert2, dnabert2:FOLDER; hf:REPOSITORY or hf:FOLDER of a Hugging Face encoder.")
-]
+_KINDS = "annotation, dnabert2, dnabert2:FOLDER, hf:REPOSITORY and hf:FOLDER"
 
 
 @embed_group.command()
 def embed(
-    model: ModelName = annotation.ID,
+    model: Annotated[
+        str, typer.Option("--model", help="annotation; dnabert2, dnabert2:FOLDER; hf:REPOSITORY or hf:FOLDER of a Hugging Face encoder.")
+    ] = annotation.ID,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What the model is called in the store; else as --model says, folder and all.")
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", help="FASTA of the assembly; else the one registered with the store.")
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", help="Only variants of CHROM:START-END. More than once for several.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cuda or cpu.")] = "auto",
+    gene: Annotated[
+        list[str] | None, typer.Option("--gene", help="Only variants in a gene, by symbol or identifier. More than once for several.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, cuda:N or cpu.")] = "auto",
     flank: Annotated[int, typer.Option("--flank", min=16, max=100_000, help="Bases of the reference on either side.")] = FLANK,
     pooling: Annotated[
-        Pooling, typer.Option("--pooling", help="Tokens that make the vector: of the variant, all (mean), or the largest of each (max).")
+        Pooling,
+        typer.Option(
+            "--pooling", help="Tokens that make the vector: the variant's own (variant), all (mean), or of all the largest (max)."
+        ),
     ] = Pooling.VARIANT,
     dtype: Annotated[str | None, typer.Option("--dtype", help="fp16, bf16 or fp32; else fp16 on a GPU, fp32 on a CPU.")] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Commit of the model's repository.")] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes that make tokens; else one for each core but one.")
+        int | None,
+        typer.Option("--workers", min=0, help="Processes that make tokens; else none on a CPU, and for a GPU one for each core but one."),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Take the model's vectors out first, and make all anew.")] = False,
     index: Annotated[bool, typer.Option(help="Index the vectors when all are made, so that similar ones are found fast.")] = True,
-    memory: Annotated[str, typer.Option("--index-memory", help="Memory for making the index, as PostgreSQL writes it.")] = "1GB",
+    memory: Annotated[
+        str | None, typer.Option("--index-memory", help="Memory for making the index, such as 4GB; else what it takes, up to 4 GB.")
+    ] = None,
 ) -> None:
     """Turn variants into vectors: those that have none yet by this model. Several processes, on several machines, may do it at once.
 
     Example: vkg embed --model dnabert2 --device cuda
     """  # fmt: skip
-    ranges = [Region.parse(text).keys() for text in region or ()] or [(LOWEST, HIGHEST)]
-    with opened() as conn:
-        found = embedding.find_model(conn, model)
-        if again and found:
+    with _interruptible():
+        with opened() as conn:
+            if memory is not None:
+                embedding_index.check_memory(conn, memory)
+            _, loads = release_of(conn)
+            ranges = [Region.parse(text).keys() for text in region or ()] + embedding.gene_ranges(conn, gene or (), loads)
+            if model == annotation.ID:
+                wanted, backend = _annotations(conn, name or model)
+            else:
+                wanted, backend = _sequences(conn, model, name or model, reference, revision, device, dtype, flank, pooling, workers)
+            registered = _register(conn, wanted, again)
+        try:
+            with backend as made:
+                outcome = run(registered, made, ranges or embedding.EVERYWHERE)
+        except (EmbedderError, StoreError):
+            with suppress(StoreError), opened() as conn:  # what went wrong says more; and another --flank may do
+                embedding.remove_unused(conn, registered)
+            raise
+        with opened() as conn:
+            how = _tell(conn, registered, outcome)
+            if index and not how["indexed"] and not how["tasks"] and how["vectors"] >= embedding_index.INDEXED_FROM:
+                _index(conn, registered, memory or embedding_index.index_memory(how["vectors"], registered.dimension))
+
+
+def _annotations(conn: psycopg.Connection, name: str) -> tuple[embedding.Model, AbstractContextManager[Embed]]:
+    release, loads = release_of(conn)
+    wanted = embedding.Model(
+        name, annotation.VERSION, None, annotation.DIMENSION, None, None, None, None, list(annotation.INPUTS), release
+    )  # fmt: skip
+    return wanted, nullcontext(Annotations(loads))
+
+
+def _sequences(
+    conn: psycopg.Connection, model: str, name: str, reference: Path | None, revision: str | None, device: str, dtype: str | None, flank: int,
+    pooling: Pooling, workers: int | None,
+) -> tuple[embedding.Model, AbstractContextManager[Embed]]:  # fmt: skip
+    if model.partition(":")[0] not in ("dnabert2", "hf"):
+        raise EmbedderError(f"no model {model!r}", f"Models are {_KINDS}.")
+    if name == annotation.ID:
+        raise EmbedderError(f"{name} is the name of another model", "Give this one another: --name")
+    store = genome(conn)
+    path = reference or store.reference_path
+    if path is None:
+        raise EmbedderError(f"{model} reads the reference, and none is registered with the store", "Give it: --reference FASTA")
+    fasta = Reference(path)
+    fasta.check(store.assembly)
+    loaded = sequence_models.load(model, revision=revision, device=device, dtype=dtype)
+    if loaded.alphabet != "DNA":
+        raise EmbedderError(f"{model} reads proteins, and variants are of DNA", "Choose a model of DNA sequences.")
+    from embedder.device import dtype_name
+
+    wanted = embedding.Model(
+        name, loaded.revision, loaded.weights_sha256, loaded.dimension, flank, pooling.value, dtype_name(loaded.dtype), fasta.digest, ["sequence"],
+    )  # fmt: skip
+    return wanted, sequences(loaded, path, flank, pooling, workers=workers, report=say)
+
+
+def _register(conn: psycopg.Connection, wanted: embedding.Model, again: bool) -> embedding.Model:
+    with conn.transaction():
+        if again and (found := embedding.find_model(conn, wanted.name)):
             embedding.remove(conn, found)
-        release, loads = release_of(conn)
-        store = genome(conn)
-        if model == annotation.ID:
-            wanted = embedding.Model(
-                annotation.ID, annotation.VERSION, None, annotation.DIMENSION, None, None, None, None, list(annotation.INPUTS), release
-            )
-            registered = embedding.register(conn, wanted)
-            if registered.release_id != release:
-                _say(f"vectors of {model} tell of release {registered.release_id}; now it is {release}. To make all anew: --again")
-            backend: Any = nullcontext(Annotations(loads))
-        else:
-            path = reference or store.reference_path
-            if path is None:
-                raise EmbedderError(f"{model} reads the reference, and none is registered with the store", "Give it: --reference FASTA")
-            fasta = Reference(path)
-            fasta.check(store.assembly)
-            loaded = sequence_models.load(model, revision=revision, device=device, dtype=dtype)
-            if loaded.alphabet != "DNA":
-                raise EmbedderError(f"{model} reads proteins, and variants are of DNA", "Choose a model of DNA sequences.")
-            wanted = embedding.Model(
-                model,
-                loaded.revision,
-                loaded.weights_sha256,
-                loaded.dimension,
-                flank,
-                pooling.value,
-                _precision(loaded),
-                fasta.digest,
-                ["sequence"],
-            )
-            registered = embedding.register(conn, wanted)
-            backend = sequences(loaded, path, flank, pooling, workers=workers or max(1, (os.cpu_count() or 2) - 1), report=_say)
-    with backend as made:
-        outcome = run(registered, made, ranges, lanes=1 if model == annotation.ID else 3)
-    with opened() as conn:
-        how = embedding.status(conn, registered)
-        typer.echo(f"{model}: {outcome.embedded:,} variants embedded, {how['vectors']:,} in all")
-        for reason, n in how["skipped"].items():
-            typer.echo(f"  without a vector: {n:,} {Skip[reason].value}")
-        refuse_nothing(outcome)
-        if how["tasks"]:
-            typer.echo(f"  {how['tasks']:,} tasks are being done by others, or wait: run it again")
-        elif index and not how["indexed"] and how["vectors"] >= embedding.INDEXED_FROM:
-            _say("indexing")
-            embedding.build_index(conn, registered, memory)
-            conn.execute(f"VACUUM (ANALYZE) {registered.table}")
+        registered = embedding.register(conn, wanted)
+    if registered.release_id != wanted.release_id:
+        say(
+            f"vectors of {wanted.name} tell of release {registered.release_id}, and it is {wanted.release_id} by now: only variants without one are embedded.\n"
+            "  To make all anew: --again"
+        )
+    return registered
+
+
+def _tell(conn: psycopg.Connection, model: embedding.Model, outcome: Outcome) -> dict[str, Any]:
+    """Prints what became of a run, and returns the model's state. Raises EmbedderError where not one variant has a vector."""
+    if outcome.embedded or outcome.skipped:
+        embedding_index.tidy(conn, model)
+    how = embedding.status(conn, model)
+    typer.echo(f"{model.name}: {outcome.embedded:,} variants embedded, {how['vectors']:,} in all")
+    for reason, n in how["skipped"].items():
+        typer.echo(f"  without a vector: {n:,}: {Skip[reason].text if reason in Skip.__members__ else reason}")
+    if outcome.interrupted:
+        raise KeyboardInterrupt(f"what was embedded is kept; {how['tasks']:,} tasks wait: run it again")
+    if how["skipped"] and not how["vectors"]:
+        what = f"no variant could be embedded: {sum(how['skipped'].values()):,} tried"
+        raise EmbedderError(what, "Check that the reference is the one that the variants were called against: --reference FASTA --again")
+    if how["tasks"]:
+        typer.echo(f"  {how['tasks']:,} tasks are others' or elsewhere, and wait: run it again when those have ended")
+    return how
+
+
+def _index(conn: psycopg.Connection, model: embedding.Model, memory: str) -> None:
+    """Builds the index, and says how far it is, which another connection asks for."""
+    done = threading.Event()
+    conn.add_notice_handler(lambda notice: say(f"{notice.message_primary}\n  {notice.message_hint or ''}".rstrip()))
+
+    def follow() -> None:
+        with opened() as other, Progress(f"indexing {model.name}", 100, "%") as bar:
+            told = 0
+            while not done.wait(1):
+                part = int(100 * (embedding_index.index_progress(other, model) or 0))
+                bar.update(max(part - told, 0))
+                told = max(part, told)
+
+    watcher = threading.Thread(target=follow, daemon=True)
+    watcher.start()
+    try:
+        embedding_index.build_index(conn, model, memory)
+    finally:
+        done.set()
+        watcher.join()
+    typer.echo(f"  indexed {model.name}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C inside ends the command with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        say(f"vkg: interrupted{f'; {error}' if str(error) else ''}")
+        raise typer.Exit(130) from None
 
 
 @models_group.command("list")
@@ -124,10 +206,22 @@ def models_list(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     elif not rows:
         typer.echo("No variant is embedded yet: vkg embed --help")
     for row in rows if not as_json else ():
-        skipped = f", {sum(row['skipped'].values()):,} without" if row["skipped"] else ""
-        typer.echo(
-            f"{row['name']}  {row['vectors']:,} vectors of {row['dimension']} numbers{skipped}{'' if row['indexed'] else ', not indexed'}"
-        )
+        typer.echo(f"{row['name']}  {', '.join(_facts(row))}")
+
+
+def _facts(row: dict[str, Any]) -> Iterator[str]:
+    """What is said of a model in one line."""
+    yield f"{row['vectors']:,} vectors of {row['dimension']:,} numbers"
+    if row["skipped"]:
+        yield f"{sum(row['skipped'].values()):,} variants without"
+    if row["tasks"]:
+        yield f"{row['tasks']:,} tasks wait"
+    if row["flank"] is not None:
+        yield f"{row['flank']:,} bases on either side"
+    yield from (row[each] for each in ("pooling", "dtype") if row[each])
+    if row["release_id"] is not None:
+        yield f"of release {row['release_id']}"
+    yield "indexed" if row["indexed"] else "not indexed"
 
 
 @models_group.command("remove")
@@ -136,16 +230,7 @@ def models_remove(name: Annotated[str, typer.Argument(help="Name of the model.",
     with opened() as conn:
         found = embedding.find_model(conn, name)
         if found is None:
-            raise EmbedderError(f"no model {name!r} is registered", "vkg models list")
+            known = ", ".join(model.name for model in embedding.models(conn)) or "none"
+            raise EmbedderError(f"no model {name!r} is registered", f"In the store: {known}")
         embedding.remove(conn, found)
         typer.echo(f"{name} is gone")
-
-
-def _precision(model: sequence_models.Model) -> str:
-    from embedder.device import dtype_name
-
-    return dtype_name(model.dtype)
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

@@ -66,6 +66,7 @@ DOCUMENTS = {
     "docs/sharing.md": "what people share by descent: segments, carriers, relatives",
     "docs/function.md": "what variants do: cV2F, links of enhancers to genes, Enformer",
     "docs/cells.md": "in which cells: metacells, what they express, and the variants that matter there",
+    "docs/embeddings.md": "which variants are alike: models, vectors, similarity",
     "docs/loading.md": "which files can be loaded, and how",
     "docs/operations.md": "serving, another PostgreSQL, containers",
     "docs/performance.md": "what a query costs",

@@ -136,7 +136,7 @@ def computed(*, on: str | None = None, cost: int = 0) -> Callable[[Callable[...,
                 await read_ref(ctx, view, item, info) if isinstance(item, Ref) else item for item in await _start(ctx, view, items, info)
             ]
             for item in items:
-                if item is not None and not isinstance(item, str | int | float):
+                if item is not None and not isinstance(item, str | int | float) and not hasattr(item, "_view"):  # a cursor's is another
                     item._view = view
             if not many:
                 return next(iter(items), None)

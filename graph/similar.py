@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from store.read import EVERYTHING, Filter, Read
-from store.similarity import MODEL, nearest, vectors
+from store.ledger import RELEASE
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Order, Read, compose, driver_of
+from store.similarity import MODEL, nearest, passing, vectors
 from store.variant import VARIANT
 
-from .batch import LISTED, read_all
+from .batch import object_of, read_all
 from .context import Context, View
 from .cursor import decode_cursor, encode_cursor
 from .errors import UserError
@@ -20,11 +22,19 @@ from .link import Ask, Ref, computed, define, entity, leaf, link
 from .page import LARGEST_PAGE, PageInfo
 
 if TYPE_CHECKING:
+    from .ledger import Release
     from .variant import Variant
 
 SEARCH = 50
 """What it costs to find the variants nearest to one, in objects."""
 _VECTOR = 100
+SPARE = 14
+"""So many more than are asked for are looked at first: some are not visible."""
+TRIED = 500
+"""Where these are too few, so many of the nearest are looked at, or more for a long page."""
+MOST_TRIED = 2_500
+_PLACE = Order(("of", "place", "distance", "variant_key"))
+"""What a cursor holds: the variant whose list it is, and where in that a row stands."""
 
 ModelName = Annotated[
     str | None, strawberry.argument(description="Name of a model (embeddingModels); may be left out where there is one alone.")
@@ -38,6 +48,7 @@ MinSimilarity = Annotated[float | None, strawberry.argument(description="Least c
 @entity(MODEL, description="A model that turns variants into vectors, and all that decides what comes out.")
 class EmbeddingModel:
     model_id: strawberry.Private[int]
+    release_id: strawberry.Private[int | None]
     name: str = leaf("Name, as the argument model takes it.")
     revision: str | None = leaf("Revision of the published model, or version of the layout.")
     weights_sha256: str | None = leaf("SHA-256 of the weights, in hex; null for a model without.")
@@ -45,20 +56,32 @@ class EmbeddingModel:
     flank: int | None = leaf("Bases of the reference on either side of the variant that it reads; null for a model that reads none.")
     pooling: str | None = leaf("How tokens become one vector: variant, mean or max.")
     dtype: str | None = leaf("Precision of the model.")
-    inputs: list[str] = leaf("Kinds of observations that it read: by these, similar variants are alike because they are said to be.")
+    reference: str | None = leaf("Digest of the reference that it read; null for a model that reads none.")
+    inputs: list[str] = leaf(
+        "What it reads: sequence, or kinds of observations. In these, similar variants are alike because they are said to be."
+    )
+
+    @link(RELEASE, by="pk", on="release_id")
+    def release(ctx: Context) -> Release | None:
+        """The release whose observations it read; null for a model that reads none."""
+        return Ask()
 
 
 @define
 @strawberry.type(description="What a model makes of a variant.")
 class VariantEmbedding:
     model: EmbeddingModel = leaf("The model.")
-    norm: float = leaf("Length of the difference of the vectors of ALT and REF: how much ALT changes.")
-    distance: float | None = leaf("Cosine distance between the vectors of REF and ALT, 0 to 2; null where the model makes one vector of both.")
+    norm: float = leaf(
+        "Length of the difference of the vectors of ALT and REF: how much ALT changes. Of a model that makes one vector of both, its length."
+    )
+    distance: float | None = leaf(
+        "Cosine distance between the vectors of REF and ALT, 0 to 2; null where the model makes one vector of both."
+    )
     key: strawberry.Private[Any]
 
     @computed(on="key", cost=_VECTOR)
     async def direction(ctx: Context, view: View, keys: Sequence[Any]) -> list[float]:
-        """The difference of the vectors of ALT and REF, of length 1."""
+        """The difference of the vectors of ALT and REF, or the one vector of both, of length 1; all 0 where ALT changes nothing."""
         found = []
         for model in sorted({model for model, _ in keys}):
             wanted = [variant for number, variant in keys if number == model]
@@ -71,7 +94,9 @@ class VariantEmbedding:
 @strawberry.type(description="A variant that is like another one.")
 class SimilarVariantEdge:
     variant_key: strawberry.Private[int]
-    similarity: float = leaf("Cosine similarity of the two vectors, -1 to 1. It is no probability, and says nothing of disease.")
+    similarity: float = leaf(
+        "Cosine similarity of the two vectors, -1 to 1, to six places. It is no probability, and says nothing of disease."
+    )
     cursor: str = leaf("Where the row stands: pass it as `after`.")
 
     @link(VARIANT, by="pk", on="variant_key")
@@ -96,8 +121,6 @@ class SimilarVariantConnection:
 
 async def model_named(ctx: Context, view: View, name: str | None) -> EmbeddingModel:
     """A registered model: the one of the name, or the only one. Raises UserError UNKNOWN_MODEL or MODEL_NEEDED."""
-    from .batch import object_of
-
     known = [object_of(EmbeddingModel, row, view) for _, row in await read_all(ctx, view, MODEL, "all", [])]
     if name is None and len(known) == 1:
         return known[0]
@@ -127,58 +150,106 @@ async def embeddings_of(ctx: Context, view: View, keys: Sequence[int], name: str
 
 async def similar_of(
     ctx: Context, view: View, keys: Sequence[int], name: str | None, first: int, after: str | None, condition: Filter = EVERYTHING,
-    *, same_gene: bool = False, span: tuple[int, int] | None = None,
+    *, same_gene: bool = False, span: tuple[int, int] | None = None, least: float | None = None,
 ) -> list[tuple[int, SimilarVariantConnection]]:  # fmt: skip
     """(variant, the page of those most like it) of variants that have a vector by the model: of all, of those in its genes, or of those in a range of
-    keys, half-open."""
+    keys, half-open; `least` similar."""
     model = await model_named(ctx, view, name)
-    begin = 0
+    begin, last = 0, None
     if after is not None:
-        release, (place,) = decode_cursor(after, "similar", "place", LISTED)
+        release, (of, place, *last) = decode_cursor(after, f"similar {model.model_id}", "nearest", _PLACE)
+        if list(keys) != [of]:
+            raise UserError("BAD_CURSOR", "The cursor is of the list of another variant.", hint="A cursor goes on where it came from.")
         view, begin = await ctx.view_of(release), place + 1
-    if begin + first > LARGEST_PAGE:
+    if begin >= LARGEST_PAGE:
         raise UserError(
             "TOO_MANY_SIMILAR",
             f"The {LARGEST_PAGE:,} most similar are given, no more.",
             value=begin + first,
             hint="Narrow it with a filter.",
         )
+    ctx.read[view.release_id] = view
+    first = min(first, LARGEST_PAGE - begin)
     known = [key for key, _ in await read_all(ctx, view, vectors(model.model_id), "variant", keys, columns=())]
-    count = begin + first + 1
-    found: dict[int, list[dict[str, Any]]] = {}
     by = "gene" if same_gene else "span" if span else "variant"
-    if by == "variant":
-        found = await _read(
-            ctx, view, nearest(model.model_id, "index" if condition == EVERYTHING else "among"), by, known, count, condition, span
-        )
-    if few := [key for key in known if len(found.get(key, ())) < count]:  # perhaps all there are, perhaps not
-        found |= await _read(ctx, view, nearest(model.model_id, "exact"), by, few, count, condition, span)
-    return [(key, _page(view, model, found.get(key, []), begin, first)) for key in known]
+    found = await search(ctx, view, model.model_id, known, Wanted(first + 1, condition, by, span, least, begin, last))
+    return [(key, _page(view, model, key, found.get(key, []), begin, first)) for key in known]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows: how many, of those that a condition holds for, `by` variant, gene or span (a range of keys), of at least a similarity; `begin` so many
+    further on, after a (distance, variant)."""
+
+    count: int
+    condition: Filter = EVERYTHING
+    by: str = "variant"
+    span: tuple[int, int] | None = None
+    least: float | None = None
+    begin: int = 0
+    after: Sequence[Any] | None = None
+
+    def tries(self) -> tuple[int, int]:
+        """How many of the nearest are looked at first, and then, before all are compared."""
+        few = (self.begin + self.count) * (1 if self.condition == EVERYTHING else 12) + SPARE
+        return min(few, MOST_TRIED), min(max(4 * few, TRIED), MOST_TRIED)
+
+    def done(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """True where rows, the nearest first, are enough, or reach to what is not wanted any more."""
+        return len(rows) >= self.count or (self.least is not None and len(rows) > 0 and rows[-1]["similarity"] < self.least)
+
+
+async def search(ctx: Context, view: View, model_id: int, keys: Sequence[int], wanted: Wanted) -> dict[int, list[dict[str, Any]]]:
+    """By variant, of those that have a vector, the rows most like it, the nearest first: as many as are wanted, or all there are."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    if wanted.by == "variant":
+        index = nearest(model_id, "index")
+        few, many = wanted.tries()
+        found = await _read(ctx, view, index, keys, wanted, few)
+        # Where few pass, what is worth a second look is told by the first.
+        hopeful = [key for key in keys if (wanted.begin + len(found.get(key, ()))) * many >= (wanted.begin + wanted.count) * few]
+        found |= await _read(ctx, view, index, [key for key in hopeful if not wanted.done(found.get(key, ()))], wanted, many)
+    rest = [key for key in keys if not wanted.done(found.get(key, ()))]  # perhaps what was found is all there is, perhaps not
+    exact = nearest(model_id, "exact")
+    if wanted.by == "variant" and driver_of(exact, wanted.condition):  # an index has what passes
+        found |= await _read(ctx, view, exact, rest, replace(wanted, by="span"))
+    elif wanted.by == "variant":
+        found |= await _read(ctx, view, exact, rest, replace(wanted, condition=passing(wanted.condition)))
+    else:
+        found |= await _read(ctx, view, exact, rest, wanted)
+    return {key: [row for row in rows if wanted.least is None or row["similarity"] >= wanted.least] for key, rows in found.items()}
 
 
 async def _read(
-    ctx: Context, view: View, read: Read, by: str, keys: Sequence[int], count: int, asked: Filter, span: tuple[int, int] | None
+    ctx: Context, view: View, read: Read, keys: Sequence[int], wanted: Wanted, tried: int = 0
 ) -> dict[int, list[dict[str, Any]]]:
-    """By variant at most `count` rows most like it."""
-    bounds = dict(zip(("lo", "hi"), span, strict=True)) if span else {}
+    """By variant the rows most like it, the nearest first."""
+    if not keys:
+        return {}
+    statement, bound = compose(
+        read, wanted.by, columns=read.columns, order="nearest", filter=wanted.condition, mode="all", after=wanted.after is not None, per_parent=True
+    )  # fmt: skip
+    low, high = wanted.span or (LOWEST, HIGHEST)
+    values = bound | {"keys": list(keys), "loads": list(view.loads), "lo": low, "hi": high, "limit": wanted.count, "tried": tried}
+    values |= {f"c{i}": value for i, value in enumerate(wanted.after or ())}
     found: dict[int, list[dict[str, Any]]] = {}
-    values: dict[str, Any] = {"limit": count} | bounds
-    for key, row in await read_all(ctx, view, read, by, keys, where=asked, **values):
+    for key, distance, variant, *columns in await ctx.fetch(statement, values):
+        row = dict(zip(read.columns, columns, strict=True)) | {"distance": distance, "variant_key": variant}
         found.setdefault(key, []).append(row)
     return found
 
 
-def _page(view: View, model: EmbeddingModel, rows: list[dict[str, Any]], begin: int, first: int) -> SimilarVariantConnection:
-    edges = [
-        SimilarVariantEdge(
-            variant_key=row["variant_key"], similarity=row["similarity"], cursor=encode_cursor(view.release_id, "similar", "place", [place])
-        )
-        for place, row in enumerate(rows[begin : begin + first], begin)
-    ]
-    for edge in edges:
+def _page(view: View, model: EmbeddingModel, of: int, rows: list[dict[str, Any]], begin: int, first: int) -> SimilarVariantConnection:
+    edges = []
+    for place, row in enumerate(rows[:first], begin):
+        cursor = encode_cursor(view.release_id, f"similar {model.model_id}", "nearest", (of, place, row["distance"], row["variant_key"]))
+        edge = SimilarVariantEdge(variant_key=row["variant_key"], similarity=row["similarity"], cursor=cursor)
         edge._view = view  # type: ignore[attr-defined]
+        edges.append(edge)
     info = PageInfo(
-        has_next_page=len(rows) > begin + first, has_previous_page=begin > 0,
+        has_next_page=len(rows) > first, has_previous_page=begin > 0,
         start_cursor=edges[0].cursor if edges else None, end_cursor=edges[-1].cursor if edges else None,
     )  # fmt: skip
-    return SimilarVariantConnection(keys=tuple(edge.variant_key for edge in edges), model=model, edges=edges, page_info=info)
+    page: Any = SimilarVariantConnection(keys=tuple(edge.variant_key for edge in edges), model=model, edges=edges, page_info=info)
+    page._view = view
+    return page

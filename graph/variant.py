@@ -220,16 +220,18 @@ class Variant(Node):
         ctx: Context, view: View, keys: Sequence[int], *, model: ModelName = None, min_similarity: MinSimilarity = None, same_gene: SameGene = False,
         region: RegionText = None, gene: GeneName = None, filter: Filter = None, first: HowManySimilar = 10, after: AfterSimilar = None,
     ) -> SimilarVariantConnection | None:  # fmt: skip
-        """The variants that a model finds most like it, the most similar first: at most 1,000. Null where it has no vector by the model. Alike is how
-        ALT changes what the model reads; it is evidence of nothing else."""
-        asked = both(conditions(filter), where(least=checked_similarity(min_similarity)))
+        """The variants that a model finds most like it, the most similar first: at most 1,000. Null where it has no vector by the model. They are alike in
+        what the model reads (embeddingModels.inputs): evidence of that, and no diagnosis."""
         found = await place(ctx, view, region, gene, 0, VARIANT, EVERYTHING)
         if found and same_gene:
             raise UserError(
                 "BAD_SELECTION", "sameGene, gene and region exclude each other.", hint="Give one of them; narrow it with filter."
             )
         span = (found["lo"], found["hi"]) if found else None
-        return await similar_of(ctx, view, keys, model, checked_size(first, "first"), after, asked, same_gene=same_gene, span=span)
+        return await similar_of(
+            ctx, view, keys, model, checked_size(first, "first"), after, conditions(filter), same_gene=same_gene, span=span,
+            least=checked_similarity(min_similarity),
+        )  # fmt: skip
 
     @computed(on="variant_key", cost=CELLS)
     async def cell_context(

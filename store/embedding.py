@@ -15,12 +15,19 @@ from psycopg.rows import class_row
 
 from .copy import copy_rows
 from .errors import StoreError
+from .read import HIGHEST, LOWEST
 
-_LOCK = 0x766B6703
+LOCK = 0x766B6703
 """Advisory lock of those who plan tasks, with the model's number."""
 
 TASK_VARIANTS = 2_048
-"""How many variants a worker takes at once: what is lost when it dies."""
+"""How many variants a worker takes at once, where it does not say: what is lost when it dies."""
+
+EVERYWHERE = [(LOWEST, HIGHEST)]
+"""The range of all keys."""
+
+LARGEST = 4_000
+"""Numbers of a vector at most: more cannot be indexed (pgvector, halfvec)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}")
 
@@ -67,7 +74,11 @@ def register(conn: psycopg.Connection, wanted: Model) -> Model:
     Raises StoreError where a model of the name is registered that would make other vectors: of other weights, another window or precision.
     """
     if not _NAME.fullmatch(wanted.name):
-        raise StoreError(f"not a name for a model: {wanted.name[:80]!r}", "Letters, digits and _ . : / @ + - are, up to 200.")
+        raise StoreError(
+            f"not a name for a model: {wanted.name[:80]!r}", "Give it one of letters, digits and _ . : / @ + -, up to 200: --name"
+        )
+    if not 0 < wanted.dimension <= LARGEST:
+        raise StoreError(f"{wanted.name} makes vectors of {wanted.dimension:,} numbers", f"Choose a model of {LARGEST:,} at most.")
     with conn.transaction():
         conn.execute("LOCK TABLE embedding_model IN SHARE ROW EXCLUSIVE MODE")
         if found := find_model(conn, wanted.name):
@@ -75,8 +86,8 @@ def register(conn: psycopg.Connection, wanted: Model) -> Model:
                 old, new = getattr(found, each.name), getattr(wanted, each.name)
                 if each.name not in ("model_id", "release_id") and old != new:
                     raise StoreError(
-                        f"{wanted.name} is registered with {each.name} {old}, not {new}: its vectors cannot be compared",
-                        f"Embed as it is registered, or take its vectors out first: vkg models remove {wanted.name}",
+                        f"{wanted.name} is registered with {each.name} {_said(old)}, not {_said(new)}: vectors of both cannot be compared",
+                        "Embed as it is registered, or under another name (--name), or make all anew (--again).",
                     )
             return found
         (number,) = conn.execute("SELECT coalesce(max(model_id), 0) + 1 FROM embedding_model").fetchone() or (1,)
@@ -107,39 +118,88 @@ def register(conn: psycopg.Connection, wanted: Model) -> Model:
     return registered
 
 
+def _said(value: Any) -> str:
+    return "none" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def remove(conn: psycopg.Connection, model: Model) -> None:
-    """Takes a model and its vectors out."""
+    """Takes a model and its vectors out, when those who are at it have done their tasks at hand."""
     with conn.transaction():
+        _end_tasks(conn, model)
         conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(model.table)))
-        for table in ("embedding_skip", "embedding_task", "embedding_model"):
+        for table in ("embedding_skip", "embedding_model"):
             conn.execute(sql.SQL("DELETE FROM {} WHERE model_id = %s").format(sql.Identifier(table)), (model.model_id,))
+
+
+def remove_unused(conn: psycopg.Connection, model: Model) -> bool:
+    """Takes a model out that has told of no variant yet. Returns whether it did."""
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+        found = status(conn, model) if find_model(conn, model.name) == model else None
+        unused = found is not None and not found["vectors"] and not found["skipped"]
+        if unused:
+            remove(conn, model)
+        return unused
+
+
+def _end_tasks(conn: psycopg.Connection, model: Model) -> None:
+    """Takes the tasks of a model out. Workers hold theirs locked: this comes first, or each would wait for the other."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+    conn.execute("DELETE FROM embedding_task WHERE model_id = %s", (model.model_id,))
 
 
 # ---- what is still to be embedded
 
 
-def plan(conn: psycopg.Connection, model: Model, ranges: Sequence[tuple[int, int]]) -> int:
-    """Makes tasks of the variants in these ranges of keys, half-open, that have neither a vector nor a reason for none, where no tasks wait yet.
+def plan(conn: psycopg.Connection, model: Model, ranges: Sequence[tuple[int, int]] = EVERYWHERE, size: int = TASK_VARIANTS) -> int:
+    """Makes tasks, of `size` variants at most, of the variants in these ranges of keys, half-open, that have neither a vector nor a reason for
+    none, and are of no task yet.
 
-    Returns how many variants wait. Several workers may ask at once.
+    Returns how many variants of these ranges wait now, with those that others are at. Several workers may ask at once.
     """
     table = sql.Identifier(model.table)
+    values = {"model": model.model_id, "size": size} | _bounds(ranges)
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK, model.model_id))
-        waiting = conn.execute("SELECT 1 FROM embedding_task WHERE model_id = %s LIMIT 1", (model.model_id,)).fetchone()
-        if not waiting:
-            conn.execute(
-                sql.SQL(
-                    """INSERT INTO embedding_task SELECT %(model)s, min(variant_key), max(variant_key) + 1 FROM (SELECT v.variant_key,
-                    (row_number() OVER (ORDER BY v.variant_key) - 1) / %(size)s AS task FROM variant v
-                    JOIN unnest(%(los)s::bigint[], %(his)s::bigint[]) r (lo, hi) ON v.variant_key >= r.lo AND v.variant_key < r.hi
-                    WHERE NOT EXISTS (SELECT FROM {} e WHERE e.variant_key = v.variant_key)
-                    AND NOT EXISTS (SELECT FROM embedding_skip s WHERE s.variant_key = v.variant_key AND s.model_id = %(model)s)) t GROUP BY task"""
-                ).format(table),
-                {"model": model.model_id, "size": TASK_VARIANTS, "los": [lo for lo, _ in ranges], "his": [hi for _, hi in ranges]},
-            )
-    (count,) = conn.execute("SELECT count(*) FROM embedding_task WHERE model_id = %s", (model.model_id,)).fetchone() or (0,)
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+        _still(conn, model)
+        # One statement, and so one moment: a variant that is being written is still of its task, or has its vector.
+        conn.execute(
+            sql.SQL(
+                """INSERT INTO embedding_task SELECT %(model)s, min(variant_key), max(variant_key) + 1 FROM (
+                SELECT v.variant_key, lower(free) AS lo, (row_number() OVER (PARTITION BY lower(free) ORDER BY v.variant_key) - 1) / %(size)s AS task
+                FROM unnest((SELECT coalesce(range_agg(int8range(r.lo, r.hi)), '{{}}') FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) r (lo, hi))
+                    - (SELECT coalesce(range_agg(int8range(t.lo, t.hi)), '{{}}') FROM embedding_task t WHERE t.model_id = %(model)s)) free
+                JOIN variant v ON v.variant_key >= lower(free) AND v.variant_key < upper(free)
+                WHERE {}) t GROUP BY lo, task"""
+            ).format(_UNKNOWN.format(table)),
+            values,
+        )
+        (count,) = conn.execute(
+            sql.SQL(
+                "SELECT count(*) FROM embedding_task t JOIN variant v ON v.variant_key >= t.lo AND v.variant_key < t.hi WHERE {} AND {}"
+            ).format(_OF_THESE, _UNKNOWN.format(table)),
+            values,
+        ).fetchone() or (0,)
     return count
+
+
+def _still(conn: psycopg.Connection, model: Model) -> None:
+    """Raises StoreError where the number is by now another model's, or nobody's."""
+    if find_model(conn, model.name) != model:
+        raise StoreError(f"{model.name} was taken out or registered anew meanwhile", "Run it again.")
+
+
+_UNKNOWN = sql.SQL(
+    """NOT EXISTS (SELECT FROM {} e WHERE e.variant_key = v.variant_key)
+    AND NOT EXISTS (SELECT FROM embedding_skip s WHERE s.variant_key = v.variant_key AND s.model_id = %(model)s)"""
+)
+_OF_THESE = sql.SQL(
+    """t.model_id = %(model)s AND EXISTS (SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) r (lo, hi) WHERE t.lo < r.hi AND t.hi > r.lo)"""
+)
+
+
+def _bounds(ranges: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
+    return {"los": [lo for lo, _ in ranges], "his": [hi for _, hi in ranges]}
 
 
 Rows = list[tuple[int, int, int, str, str]]
@@ -158,37 +218,57 @@ class Vectors:
     skipped: dict[int, str]
 
 
-def work(conn: psycopg.Connection, model: Model, embed: Callable[[Rows], Vectors]) -> int | None:
-    """Does one waiting task: embeds its variants and writes the vectors, in one transaction. Returns how many variants those were; None where no
-    task waits that nobody is at."""
-    table = sql.Identifier(model.table)
+def work(
+    conn: psycopg.Connection, model: Model, embed: Callable[[Rows], Vectors], ranges: Sequence[tuple[int, int]] = EVERYWHERE
+) -> int | None:
+    """Does one waiting task that reaches into these ranges: embeds its variants and writes the vectors, in one transaction. Returns how many
+    variants those were; None where no such task waits that nobody is at.
+
+    Raises StoreError, and keeps nothing of the task, where what `embed` gave is not one finite vector or one reason for each of its variants.
+    """
     with conn.transaction():
+        values: dict[str, Any] = {"model": model.model_id} | _bounds(ranges)
         task = conn.execute(
-            "SELECT lo, hi FROM embedding_task WHERE model_id = %s ORDER BY lo LIMIT 1 FOR UPDATE SKIP LOCKED", (model.model_id,)
+            sql.SQL("SELECT t.lo, t.hi FROM embedding_task t WHERE {} ORDER BY t.lo LIMIT 1 FOR UPDATE SKIP LOCKED").format(_OF_THESE),
+            values,
         ).fetchone()
         if task is None:
             return None
+        _still(conn, model)
+        values |= {"lo": task[0], "hi": task[1]}
         rows: Rows = conn.execute(
             sql.SQL(
                 """SELECT v.variant_key, v.chrom, v.pos, v.ref, v.alt FROM variant v WHERE v.variant_key >= %(lo)s AND v.variant_key < %(hi)s
-                AND NOT EXISTS (SELECT FROM {} e WHERE e.variant_key = v.variant_key)
-                AND NOT EXISTS (SELECT FROM embedding_skip s WHERE s.variant_key = v.variant_key AND s.model_id = %(model)s) ORDER BY v.variant_key"""
-            ).format(table),
-            {"lo": task[0], "hi": task[1], "model": model.model_id},
+                AND {} ORDER BY v.variant_key"""
+            ).format(_UNKNOWN.format(sql.Identifier(model.table))),
+            values,
         ).fetchall()
         made = embed(rows)
+        _check(model, rows, made)
         _write(conn, model, made)
         conn.execute("DELETE FROM embedding_task WHERE model_id = %s AND lo = %s", (model.model_id, task[0]))
         return len(rows)
 
 
-def _write(conn: psycopg.Connection, model: Model, made: Vectors) -> None:
-    if made.directions.shape != (len(made.keys), model.dimension):
+def _check(model: Model, rows: Rows, made: Vectors) -> None:
+    count = len(made.keys)
+    if made.directions.shape != (count, model.dimension) or made.norms.shape != (count,) or made.distances.shape != (count,):
+        shapes = f"{made.directions.shape}, {made.norms.shape} and {made.distances.shape}"
         raise StoreError(
-            f"vectors of shape {made.directions.shape} for {len(made.keys)} variants of {model.name}", "This is a fault of the model."
+            f"vectors, norms and distances of shapes {shapes} for {count:,} variants of {model.name}, which makes {model.dimension} numbers",
+            "This is a fault of the model.",
         )
-    if not (np.isfinite(made.directions).all() and np.isfinite(made.norms).all()):
+    if sorted([*made.keys.tolist(), *made.skipped]) != [row[0] for row in rows]:
+        raise StoreError(
+            f"{model.name} told of {count + len(made.skipped):,} variants, and not of the {len(rows):,} that it was given",
+            "This is a fault of the model.",
+        )
+    # A distance is NaN where the model makes one vector of both alleles.
+    if not (np.isfinite(made.directions).all() and np.isfinite(made.norms).all() and not np.isinf(made.distances).any()):
         raise StoreError(f"{model.name} made a vector that is not finite", "Embed with --dtype fp32.")
+
+
+def _write(conn: psycopg.Connection, model: Model, made: Vectors) -> None:
     columns = {
         "variant_key": pa.array(made.keys, pa.int64()),
         "direction": halfvecs(made.directions),
@@ -210,7 +290,7 @@ def halfvecs(values: np.ndarray) -> pa.Array:
     n, dimension = values.shape
     rows = np.empty((n, 4 + 2 * dimension), np.uint8)
     rows[:, :4] = np.array([dimension, 0], ">i2").view(np.uint8)
-    rows[:, 4:] = np.ascontiguousarray(values, ">f2").view(np.uint8).reshape(n, -1)
+    rows[:, 4:] = np.ascontiguousarray(values, ">f2").view(np.uint8).reshape(n, 2 * dimension)
     offsets = np.arange(n + 1, dtype=np.int64) * rows.shape[1]
     return pa.Array.from_buffers(pa.large_binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
 
@@ -274,14 +354,24 @@ def is_indexed(conn: psycopg.Connection, model: Model) -> bool:
     return bool(row and row[0])
 
 
-INDEXED_FROM = 50_000
-"""Fewer vectors are not indexed: all are compared in some hundredths of a second, and none is missed."""
+def gene_ranges(conn: psycopg.Connection, names: Sequence[str], loads: Sequence[int]) -> list[tuple[int, int]]:
+    """The ranges of keys, half-open, of genes of these loads: by identifier, symbol or, where neither is known, alias.
 
-
-def build_index(conn: psycopg.Connection, model: Model, memory: str) -> None:
-    """Builds the HNSW index of its vectors; it is kept by PostgreSQL from then on. `conn` in autocommit mode."""
-    index, table = sql.Identifier(f"{model.table}_direction"), sql.Identifier(model.table)
-    conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
-    with conn.transaction():
-        conn.execute("SELECT set_config('maintenance_work_mem', %s, true)", (memory,))
-        conn.execute(sql.SQL("CREATE INDEX {} ON {} USING hnsw (direction halfvec_cosine_ops)").format(index, table))
+    Raises StoreError for a name that no gene has.
+    """
+    found = []
+    for name in names:
+        values = {"id": name.partition(".")[0], "name": name.upper(), "loads": list(loads)}
+        for condition in (
+            "gene_id = %(id)s OR upper(symbol) = %(name)s",
+            "gene_id IN (SELECT gene_id FROM gene_alias WHERE alias = %(name)s AND load_id = ANY(%(loads)s))",
+        ):
+            rows = conn.execute(
+                f"SELECT lower(span), upper(span) FROM gene WHERE load_id = ANY(%(loads)s) AND ({condition}) ORDER BY span", values
+            ).fetchall()
+            if rows:
+                break
+        else:
+            raise StoreError(f"no gene {name!r} is loaded", "Load genes (vkg load genes), or say --region CHROM:START-END.")
+        found += rows
+    return found

@@ -93,6 +93,36 @@ def test_it_is_healthy_where_it_is_ready(status: int) -> None:
     assert refused.returncode == 1
 
 
+def test_what_the_image_has_embeds_by_annotation_and_says_what_other_models_need(store_url: str, tmp_path: Path) -> None:
+    (install,) = (text for stage in stages() for _, text in stage if "pip --disable-pip-version-check install" in text)
+    assert re.search(r"constraints\.txt \. ", install), "without an extra"
+    extra = [re.split(r"\W", text)[0] for text in PROJECT["optional-dependencies"]["embed"]]
+    assert "torch" in extra
+    script = f"import sys; sys.modules.update(dict.fromkeys({extra})); import vkg; vkg.main()"
+
+    def vkg(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"VKG_DATABASE_URL": store_url}
+        return subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            cwd=tmp_path,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    (tmp_path / "x.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n20\t1897442\trs4813331\tC\tT\t.\tPASS\tAF=0.4\n"
+    )
+    assert vkg("init", "--assembly", "GRCh37").returncode == 0
+    assert vkg("load", "vcf", "x.vcf", "--assembly", "GRCh37", "--unnormalized").returncode == 0
+    done = vkg("embed")
+    assert (done.returncode, done.stdout) == (0, "annotation: 1 variants embedded, 1 in all\n"), done.stderr
+    refused = vkg("embed", "--model", "dnabert2", "--reference", str(ROOT / "demo" / "chr20_npad_0.9-4.1mb.grch37.fa.gz"))
+    assert refused.returncode == 2
+    assert "dnabert2 needs torch" in refused.stderr.replace("huggingface_hub, safetensors, tokenizers, ", "")
+    assert "pip install 'variant-knowledge-graph[embed]'" in refused.stderr
+
+
 # ---- what it is built of
 
 
@@ -113,7 +143,7 @@ def reaches_the_build(name: str) -> bool:
 
 def test_everything_that_the_wheel_needs_is_sent_to_the_build() -> None:
     names = ["pyproject.toml", "constraints.txt", "vkg.py", PROJECT["readme"], *PROJECT["license-files"]]
-    folders = ("store", "loaders", "graph", "examples/operations")
+    folders = ("store", "loaders", "embedder", "graph", "examples/operations")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
     made = re.compile(r"__pycache__|graph/ide/(dist|node_modules)/")
     names += [name for name in (file.relative_to(ROOT).as_posix() for file in files) if not made.search(name)]
@@ -127,7 +157,7 @@ def test_everything_that_the_wheel_needs_is_sent_to_the_build() -> None:
     "name",
     [
         ".env", ".git/config", ".venv/bin/python", "data/patients.vcf.gz", "tests/conftest.py", "docs/loading.md", "patients.vcf", "bench/query.py",
-        "graph/__pycache__/app.cpython-313.pyc", "graph/ide/dist/index.html", "graph/ide/node_modules/x/y.js",
+        "graph/__pycache__/app.cpython-313.pyc", "embedder/models/__pycache__/annotation.cpython-313.pyc", "graph/ide/dist/index.html", "graph/ide/node_modules/x/y.js",
         "demo/pbmc68k_reduced.seacells_summary.h5ad", "build/lib/vkg.py",
     ],
 )  # fmt: skip

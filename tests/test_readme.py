@@ -1,4 +1,4 @@
-"""What the README, docs/sharing.md, docs/function.md and docs/cells.md promise: queries have the answers that they show, and commands exist as written."""
+"""What the README, docs/sharing.md, docs/function.md, docs/cells.md and docs/embeddings.md promise: queries have the answers that they show, and commands exist as written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import pytest
 
 from graph.app import application
 from graph.commands import settings
+from tests.graph.neighbours import rounded
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SHARING = (ROOT / "docs" / "sharing.md").read_text()
 FUNCTION = (ROOT / "docs" / "function.md").read_text()
 CELLS = (ROOT / "docs" / "cells.md").read_text()
+EMBEDDINGS = (ROOT / "docs" / "embeddings.md").read_text()
 
 
 def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,12 +48,12 @@ async def test_queries_have_the_answers_that_the_documentation_shows(store_url: 
             assert "errors" not in answer, answer
             return answer["data"]
 
-        answered = [(README, 2), (SHARING, 4), (FUNCTION, 3), (CELLS, 5)]
+        answered = [(README, 2), (SHARING, 4), (FUNCTION, 3), (CELLS, 5), (EMBEDDINGS, 3)]
         for text, count in answered:
             pairs = re.findall(r"```graphql\n([^`]*)```\n\n```json\n([^`]*)```", text)
             assert len(pairs) == count
             for query, answer in pairs:
-                said = json.loads(answer)
+                said = json.loads(answer, object_hook=rounded)
                 assert await data(query) == said.get("data", said)
         last = await data(re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)[-1])
     assert last["gene"]["symbol"] == "SIRPA"
@@ -69,11 +71,12 @@ def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
     again = _vkg(store_url, "demo", "--no-serve")
     assert again.returncode == 0
     assert again.stdout.count("is loaded already") == 7
+    assert again.stdout.splitlines()[-1] == "annotation: 0 variants embedded, 24,990 in all"
 
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
-    found = set(re.findall(r"\bvkg ((?:load |query |release |derive )?[a-z][a-z0-9-]*)([^`\n#]*)", text))
+    found = set(re.findall(r"\bvkg ((?:load |query |release |derive |models )?[a-z][a-z0-9-]*)([^`\n#]*)", text))
     assert {command for command, _ in found} >= {
         "init",
         "serve",
@@ -85,6 +88,9 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
         "load v2f",
         "load enformer",
         "load metacells",
+        "embed",
+        "models list",
+        "models remove",
         "query variants",
         "query ibd-shared",
         "query hbd-regions",

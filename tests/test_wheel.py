@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = ("demo", "graph", "loaders", "store")
+PACKAGES = ("demo", "embedder", "graph", "loaders", "store")
 SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "constraints.txt", "pyproject.toml", "schema.graphql", "vkg.py", "examples", *PACKAGES)
 BUILD_ONLY = {"graph/ide/backend.py", "graph/ide/bundle.py"}
 """They make the wheel; nothing in it imports them."""
@@ -132,7 +132,10 @@ def link_dependencies(site: Path) -> None:
 
 
 def test_every_import_is_of_a_declared_dependency() -> None:
-    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    required, extra = (
+        {canonicalize_name(Requirement(text).name) for text in texts}
+        for texts in (PROJECT["dependencies"], PROJECT["optional-dependencies"]["embed"])
+    )
     provided = importlib.metadata.packages_distributions()
     missing: dict[str, set[str]] = {}
     files = [ROOT / "vkg.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
@@ -140,6 +143,7 @@ def test_every_import_is_of_a_declared_dependency() -> None:
         name = file.relative_to(ROOT).as_posix()
         if name in BUILD_ONLY:
             continue
+        declared = required | extra if name.startswith("embedder/") else required
         for node in ast.walk(ast.parse(file.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module else []
@@ -154,8 +158,8 @@ def test_constraints_pin_every_dependency() -> None:
     pinned = {
         canonicalize_name(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
     }
-    named = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    assert {canonicalize_name(Requirement(text).name) for text in named} <= pinned
+    named = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"], *PROJECT["optional-dependencies"]["embed"]]
+    assert {canonicalize_name(Requirement(text).name) for text in named} - {canonicalize_name(PROJECT["name"])} <= pinned
 
 
 def test_the_wheel_has_what_is_needed_and_nothing_else(installed: Installed) -> None:
@@ -178,7 +182,9 @@ def test_the_wheel_has_what_is_needed_and_nothing_else(installed: Installed) -> 
 def test_it_loads_and_serves_away_from_the_checkout(installed: Installed) -> None:
     assert installed.run("vkg", "--version").strip() == PROJECT["version"]
     where = installed.run(
-        "python", "-c", "import graph, loaders, store, vkg; print(graph.__file__, loaders.__file__, store.__file__, vkg.__file__)"
+        "python",
+        "-c",
+        "import embedder, graph, loaders, store, vkg; print(*(each.__file__ for each in (embedder, graph, loaders, store, vkg)))",
     )
     assert str(ROOT) not in where
     assert "the store holds GRCh37" in installed.run("vkg", "init", "--assembly", "GRCh37")
@@ -232,3 +238,13 @@ def test_the_demo_comes_along(installed: Installed) -> None:
     for loaded in ("24,990 records", "4,923 enformer_effect", "20 metacell"):
         assert loaded in said
     assert "is loaded already" in installed.run("vkg", "demo", "--no-serve")
+
+
+def test_without_the_extra_annotations_are_embedded_and_sequences_say_what_is_missing(installed: Installed) -> None:
+    installed.run("vkg", "demo", "--no-serve")
+    assert "24,990 in all" in installed.run("vkg", "embed")
+    command = [installed.bin / "vkg", "embed", "--model", "dnabert2"]
+    done = subprocess.run(command, cwd=installed.folder, env=installed.environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 2
+    assert done.stderr.startswith("vkg: dnabert2 needs torch, transformers, tokenizers, safetensors, huggingface_hub\n")
+    assert "pip install 'variant-knowledge-graph[embed]'" in done.stderr

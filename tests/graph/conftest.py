@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from embedder.commands import embed
 from graph.app import Settings
 from store import embedded
 from store.assembly import GRCH37
@@ -96,6 +97,13 @@ def _initialise(url: str) -> None:
         register_reference(conn, reference.path, reference.contigs)
 
 
+def embed_annotation(url: str) -> None:
+    """Embeds what has no vector yet by the model `annotation`, as `vkg embed` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VKG_DATABASE_URL", url)
+        embed()
+
+
 @pytest.fixture(scope="session")
 def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
     """Name of a database with the demo data, as `vkg demo` loads them; nothing may stay connected to it."""
@@ -109,6 +117,7 @@ def demo_template(clone: Clone, demo_vcf: Path) -> Iterator[str]:
         load_v2f(url, DEMO / "v2f.synthetic.abc.tsv", source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
         load_enformer(url, DEMO / "enformer.synthetic.h5", dataset="enformer_synthetic", version="demo", assembly="GRCh37")
         load_metacells(url, DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
+        embed_annotation(url)
         yield _name(url)
 
 

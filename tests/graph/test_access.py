@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from graph.relation import Link, entities, links
+from store import embedding
 from store.database import OPEN_ROLE, Pools, open_pools
 from store.errors import StoreError
 from store.ibd import HBD, SEGMENT
@@ -21,7 +22,7 @@ from store.read import HIGHEST, LOWEST, compose, where
 from store.statements import statement, statements
 from tests.graph.conftest import Clone
 from tests.store.people import mention, mentioned
-from tests.store.shapes import OTHER_WAYS, columns_of, condition_of, is_individual
+from tests.store.shapes import OTHER_WAYS, columns_of, condition_of, is_individual, searches
 
 EVERY_LINK = [*links, *(e.identity for e in entities.values() if "pk" in e.identity.read.by)]
 OF_PERSONS = [
@@ -66,10 +67,12 @@ def test_links_to_persons_are_individual() -> None:
 
 
 def test_the_open_role_may_not_run_what_is_individual_and_may_run_the_rest(conn: psycopg.Connection[Any]) -> None:
+    model = embedding.register(conn, embedding.Model("a", None, None, 3, None, None, None, None, ["sequence"]))
     conn.execute(f"SET ROLE {OPEN_ROLE}")
     conn.commit()
     shapes = [(link.name, link.access, sql) for link in EVERY_LINK for sql in every_shape(link)]
     shapes += [(name, "individual" if name in OF_PERSONS else "open", sql) for name, sql in statements().items()]
+    shapes += [(str(shape), "open", shape.sql) for shape in searches(model.model_id)]
     for name, access, sql in shapes:
         refused = pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table")
         with refused if access == "individual" else nullcontext():

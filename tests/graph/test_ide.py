@@ -63,7 +63,8 @@ def test_examples_ask_for_all_that_the_graph_is_about() -> None:
     descent = {"CarriersByDescent", "IbdWeightedFrequency"}
     function = {"V2F", "V2FScores", "V2FVariants", "EnformerEffects", "TopTracks", "EnformerTracks", "ExpressionAlteringVariants"}
     cells = {"GeneExpression", "Metacells", "OneMetacell", "SimilarMetacells", "CellContext", "VariantsAffectingCellType", "VariantContext"}
-    assert {*wanted, *people, *descent, *function, *cells, "Resolve", "Search", "StoreContents"} <= set(names)
+    alike = {"SimilarVariants", "EmbeddingModels"}
+    assert {*wanted, *people, *descent, *function, *cells, *alike, "Resolve", "Search", "StoreContents"} <= set(names)
 
 
 def test_variables_belong_to_an_operation() -> None:

@@ -11,6 +11,8 @@ from graph import schema  # noqa: F401 - declares the links
 from graph.relation import Link, entities, links
 from store.gene import GENE
 from store.read import Filter, Mode, Read, compose, where
+from store.similarity import nearest, passing, vectors
+from store.variant import VARIANT
 
 INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
 """The tables of what is known of single persons."""
@@ -66,6 +68,25 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
                 after=after and not read.by[by].range, backward=backward, per_parent=read.by[by].anchor is not None,
             )  # fmt: skip
             yield Shape(link.name, read.name, by, link.order, mode, condition, after, backward, statement.text)
+
+
+def searches(model_id: int) -> Iterator[Shape]:
+    """Each shape of the statements that find the vectors of a model and what is similar (graph/similar.py)."""
+    for way, by in (("index", "variant"), ("exact", "variant"), ("exact", "span"), ("exact", "gene")):
+        read = nearest(model_id, way)
+        for condition in (None, *VARIANT.where):
+            asked = condition_of(read, condition)
+            if (way, by) == ("exact", "variant"):
+                asked = passing(asked)
+            for after in (False, True):
+                statement, _ = compose(
+                    read, by, columns=read.columns, order="nearest", filter=asked, mode="all", after=after, per_parent=True
+                )
+                yield Shape(f"Variant.similar {way}", read.name, by, "nearest", "all", condition, after, False, statement.text)
+    read = vectors(model_id)
+    for columns in ([], ["norm", "distance"], ["direction"]):
+        statement, _ = compose(read, "variant", columns=columns, order="key", mode="all")
+        yield Shape("Variant.embedding", read.name, "variant", "key", "all", None, False, False, statement.text)
 
 
 def columns_of(read: Read, by: str) -> list[str]:

@@ -20,7 +20,7 @@ from store.genotype import CARRIED
 from store.read import both, compose, where
 from store.statements import statements
 from store.variant import VARIANT
-from tests.store.shapes import is_individual, shapes
+from tests.store.shapes import is_individual, searches, shapes
 
 VARIANTS = 2_000_000
 
@@ -40,11 +40,15 @@ SMALL = {
     "enformer_track",
     "metacell_run",
     "metacell",
+    "embedding_model",
+    "embedding_skip",
+    "embedding_task",
 }
-"""Tables of the ledger and the like, which have at most some thousand rows."""
+"""Tables of the ledger and the like, which have at most some thousand rows, and those that the API does not read."""
 
 THE_ORDER = "the order itself: it ends when the page is full"
 ALL_GENES = "of genes, of which there are some ten thousand"
+ALL_VECTORS = "all that have a vector are looked at, where the index finds too few"
 OF_RSIDS = "of the variants that have the rsIDs given"
 ALLOWED = {
     ("Query.genes by all: count", "Seq Scan on gene"): ALL_GENES,
@@ -95,6 +99,10 @@ ALLOWED = {
             (", id: page", "Sort", "of the samples that have the names given"),
         )
     },
+    ("Variant.similar index by variant", "unbounded embedding_1_direction"): THE_ORDER,
+    ("Variant.similar exact by variant", "Seq Scan on embedding_1"): ALL_VECTORS,
+    ("Variant.similar exact by variant", "unbounded embedding_1_pkey"): ALL_VECTORS,
+    ("Variant.similar exact by variant, type", "parallel workers"): ALL_VECTORS,
     ("samples_by_name", "unbounded sample_cohort_name_key"): "skips from cohort to cohort, of which there are few",
 }
 """(start of the shape's name, the broken rule): why it may."""
@@ -189,7 +197,9 @@ async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str) -> 
             connection.execute(f"SET ROLE {role}")
             assert connection.execute("SHOW plan_cache_mode").fetchone() == ("force_generic_plan",)
             servers[role] = Server(connection)
-        named = [(str(shape), shape.sql, shape.mode == "page") for shape in shapes()] + [(n, sql, False) for n, sql in statements().items()]
+        named = [(str(shape), shape.sql, shape.mode == "page") for shape in (*shapes(), *searches(1))] + [
+            (n, sql, False) for n, sql in statements().items()
+        ]
         plans = {n: (servers[INDIVIDUAL_ROLE if is_individual(sql) else OPEN_ROLE].plan(sql), page) for n, sql, page in named}
         for mode in ("page", "count"):  # as it is asked most: pairs of damaging variants, found by the driver
             pairs, _ = compose(CARRIED, "sample", columns=["name"], order="genome", filter=PAIRS, mode=mode, per_parent=True)
@@ -208,6 +218,10 @@ async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str) -> 
                 for mode in (*PAGES, "count"):
                     plan, _ = plans[f"{link}, {name}: {mode}"]
                     assert index in indexes(plan), f"{link} does not read {index}"
+
+        for name, (plan, _) in plans.items():
+            if name.startswith("Variant.similar index"):
+                assert "embedding_1_direction" in indexes(plan), f"{name} does not begin with the nearest"
 
         for link in IN_GENOME_ORDER:
             for mode in PAGES:

@@ -7,19 +7,22 @@ from typing import Any
 import psycopg
 import pytest
 
+from store import embedding
 from store.database import INDIVIDUAL_ROLE, OPEN_ROLE
 from store.release import OBSERVATIONS
 
 INDIVIDUAL = {"callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
 """The tables of rows on single persons that have a load."""
 
-OPEN = {"genome", "dataset", "load", "load_file", "release", "variant", *OBSERVATIONS} - INDIVIDUAL
+OF_MODELS = {"embedding_model", "embedding_skip", "embedding_1"}
+OPEN = {"genome", "dataset", "load", "load_file", "release", "variant", *OBSERVATIONS, *OF_MODELS} - INDIVIDUAL
 
 Conn = psycopg.Connection[Any]
 
 
 @pytest.mark.parametrize(("role", "readable"), [(OPEN_ROLE, OPEN), (INDIVIDUAL_ROLE, OPEN | INDIVIDUAL | {"sample"})])
 def test_a_role_reads_its_tables_and_writes_none(conn: Conn, role: str, readable: set[str]) -> None:
+    embedding.register(conn, embedding.Model("a", None, None, 3, None, None, None, None, ["sequence"]))
     rows = conn.execute(
         """SELECT c.relname, has_table_privilege(%s, c.oid, 'SELECT'), has_table_privilege(%s, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
         FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace""",
