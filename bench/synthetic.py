@@ -184,7 +184,9 @@ def fill(url: str, variants: int) -> None:
         for load in loads.values():
             load.finish()
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
-        conn.execute("ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run")
+        conn.execute(
+            "ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run"
+        )
 
 
 def _variants(conn: psycopg.Connection, variants: int) -> None:
