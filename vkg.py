@@ -15,6 +15,7 @@ from graph import commands as graph_commands
 from graph.errors import UserError
 from graph.schema import VERSION
 from loaders import commands as loader_commands
+from loaders import function_commands
 from loaders.errors import LoaderError
 from store import commands as store_commands
 from store.errors import StoreError
@@ -60,9 +61,9 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
         source="hap-ibd", source_version="1.0", dataset="hapibd", version="min1cm", cohort="1000G", callset="kg300",
         surveyed_cm=SURVEYED_CM,
     )  # fmt: skip
-    loader_commands.v2f([DEMO / "v2f.synthetic.abc.tsv"], source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
-    loader_commands.enformer([DEMO / "enformer.synthetic.h5"], dataset="enformer_synthetic", version="demo", assembly="GRCh37")
-    loader_commands.metacells(DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
+    function_commands.v2f([DEMO / "v2f.synthetic.abc.tsv"], source="abc", dataset="abc_synthetic", version="demo", assembly="GRCh37")
+    function_commands.enformer([DEMO / "enformer.synthetic.h5"], dataset="enformer_synthetic", version="demo", assembly="GRCh37")
+    function_commands.metacells(DEMO / "pbmc68k_reduced.seacells.h5ad", dataset="pbmc68k", version="10x", tissue="peripheral blood")
     embedder_commands.embed(region=[PLACE], index=False)  # whatever else the store holds
     if serve:
         address = f"http://127.0.0.1:{port}"

@@ -78,7 +78,7 @@ def write_effects(path: Path, variants: int, named: list[tuple[str, str]]) -> No
 
 def load(url: str, folder: Path, keep: str) -> None:
     """Loads the file of a folder as `vkg load enformer --unnormalized` does, and prints records, rows, seconds and peak memory (MB) as JSON."""
-    import loaders.commands  # noqa: F401 - the command has imported all of it before it begins
+    import loaders.function_commands  # noqa: F401 - the command has imported all of it before it begins
 
     with psycopg.connect(url, autocommit=True) as conn:
         started = time.perf_counter()

@@ -38,6 +38,7 @@ class ClinicalAspect(Enum):
 class TranscriptConsequence:
     variant_key: strawberry.Private[int]
     load_id: strawberry.Private[int]
+    target_id: strawberry.Private[str | None]
     transcript_stable_id: strawberry.Private[str | None]
     annotator: str = leaf("VEP or SnpEff.")
     terms: list[str] = leaf("Sequence Ontology terms, as written.")
@@ -59,9 +60,9 @@ class TranscriptConsequence:
     codons: str | None = leaf("Codons, reference/alternative, the changed bases in upper case.")
     extra: JSON | None = leaf("The annotator's other non-empty fields, by name.")
 
-    @link(GENE, by="pk", on="gene_id")
+    @link(GENE, by="pk", on="target_id")
     def gene(ctx: Context) -> Gene | None:
-        """The gene, where a visible gene annotation has it."""
+        """The gene, where a visible gene annotation has it: by identifier, else by symbol, else by alias."""
         return Ask()
 
     @link(TRANSCRIPT, by="pk", on="transcript_stable_id")

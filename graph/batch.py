@@ -10,7 +10,7 @@ import strawberry
 from aiodataloader import DataLoader
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
-from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Order, Read, compose, ordered_columns
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Order, Read, compose, ordered_columns
 
 from .context import Context, View
 from .cursor import decode_cursor, encode_cursor
@@ -112,13 +112,16 @@ def object_of(cls: type, columns: Iterable[tuple[str, Any]] | Mapping[str, Any],
 
 
 async def read_all(
-    ctx: Context, view: View, read: Read, by: str, keys: Sequence[Any], *, columns: Iterable[str] | None = None, where: Filter = EVERYTHING, **values: Any
+    ctx: Context, view: View, read: Read, by: str, keys: Sequence[Any], *, columns: Iterable[str] | None = None, where: Filter = EVERYTHING,
+    limit: int | None = None, **values: Any,
 ) -> list[tuple[Any, dict[str, Any]]]:  # fmt: skip
-    """(parent, columns) of all rows of a Read for these parents, in its first order; in one statement. For what is made of rows, not read by a link."""
+    """(parent, columns) of the rows of a Read for these parents, in its first order: all, or `limit` of each; in one statement. For what is made of
+    rows, not read by a link."""
     names = ordered_columns(read, read.columns if columns is None else columns)
     order = next(iter(read.orders))
-    statement, bound = compose(read, by, columns=names, order=order, filter=where, mode="all", per_parent=read.by[by].anchor is not None)
-    fixed = {"keys": list(keys), "loads": list(view.loads), "lo": LOWEST, "hi": HIGHEST, "limit": HIGHEST}
+    mode: Mode = "all" if limit is None else "page"
+    statement, bound = compose(read, by, columns=names, order=order, filter=where, mode=mode, per_parent=read.by[by].anchor is not None)
+    fixed = {"keys": list(keys), "loads": list(view.loads), "lo": LOWEST, "hi": HIGHEST, "limit": limit}
     width = 1 + len(read.orders[order].columns)
     return [(row[0], dict(zip(names, row[width:], strict=True))) for row in await ctx.fetch(statement, fixed | bound | values)]
 

@@ -6,7 +6,9 @@ variant -> (score of a method; consequence; position) -> gene -> (expression, sp
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,12 +33,20 @@ if TYPE_CHECKING:
     from .metacell import Metacell
 
 EXPRESSED = 0.5
-"""A gene counts as expressed from this mean on: log(1 + 0.65 counts per 10,000)."""
+"""A gene counts as expressed from this mean on: of counts log(1 + 0.65 per 10,000)."""
 
 Expressed = Annotated[
     float,
-    strawberry.argument(description="Least mean expression for a gene to count as expressed: natural logarithm of 1 + counts per 10,000."),
+    strawberry.argument(
+        description="Least mean expression for a gene to count as expressed, as MetacellExpression.mean; what is 0 never counts."
+    ),
 ]
+MOST_SCORES = 10
+"""Of the scores that link a variant to a gene, so many are given as evidence."""
+
+_NEAR = {"upstream_gene_variant", "downstream_gene_variant", "intergenic_variant", "intergenic_region"}
+"""Terms of what lies beside a gene, and does nothing to a transcript."""
+
 CELLS = 20
 """What it costs to find the cells of one variant, in objects."""
 
@@ -46,9 +56,11 @@ HowMany = Annotated[int, strawberry.argument(description="How many, at most 1,00
 @define
 @strawberry.enum(description="Why a gene is taken to be one that a variant may act on.")
 class TargetKind(Enum):
-    V2F = strawberry.enum_value("V2F", description="A method says so, with a score from its threshold on.")
-    CONSEQUENCE = strawberry.enum_value("CONSEQUENCE", description="A consequence for one of its transcripts.")
-    POSITION = strawberry.enum_value("POSITION", description="The variant lies in the gene.")
+    V2F = strawberry.enum_value("V2F", description="A method says so: with a score from its threshold on, or any where it has none.")
+    CONSEQUENCE = strawberry.enum_value(
+        "CONSEQUENCE", description="A consequence for one of its transcripts; to lie upstream or downstream of one is none."
+    )
+    POSITION = strawberry.enum_value("POSITION", description="A base of its REF lies in the gene.")
 
 
 @define
@@ -65,10 +77,16 @@ class CellContext:
     metacell_id: strawberry.Private[int]
     gene_id: strawberry.Private[str]
     gene_name: str = leaf("The gene, as the dataset of the metacell writes it.")
-    evidence: list[TargetEvidence] = leaf("Why the variant may act on the gene: scores first, the best of each load first.")
-    mean: float = leaf("Mean expression of the gene in the metacell: natural logarithm of 1 + counts per 10,000.")
+    evidence: list[TargetEvidence] = leaf(
+        f"Why the variant may act on the gene: scores first, those of the latest load, the best first, {MOST_SCORES} at most (see scoreCount)."
+    )
+    score_count: int = leaf("How many scores link the variant to the gene.")
+    mean: float = leaf("Mean expression of the gene in the metacell, as MetacellExpression.mean.")
     percent: float | None = leaf("Percentage of its cells that express it, 0 to 100; null where single cells are not known.")
-    z: float | None = leaf("Standard deviations above the average of the metacells: specificity for the metacell.")
+    z: float | None = leaf(
+        "Standard deviations above the average of the metacells of the dataset: specificity for the metacell. At most the root of their number less one, so "
+        "the order is one within a dataset; `dataset` names one."
+    )
     tau: float | None = leaf("Specificity of the gene for cell types, 0 to 1.")
 
     @link(GENE, by="pk", on="gene_id")
@@ -82,6 +100,14 @@ class CellContext:
         return Ask()
 
 
+@dataclass
+class _Target:
+    """A gene that a variant may act on: why, and how many scores say so."""
+
+    evidence: list[TargetEvidence] = field(default_factory=list)
+    scores: int = 0
+
+
 async def cells_of(
     ctx: Context, view: View, keys: Sequence[int], least: float, first: int, datasets: list[str] | None
 ) -> list[tuple[int, CellContext]]:
@@ -90,40 +116,47 @@ async def cells_of(
     targets = await _targets(ctx, view, keys)
     genes = sorted({gene for found in targets.values() for gene in found})
     best: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
+    seen: set[tuple[str, int]] = set()
     for gene, profile in await read_all(ctx, view, PROFILE, "gene", genes, where=where(dataset=datasets)) if genes else ():
-        best.setdefault(gene, []).extend(_expressing(profile, least, first))
+        if (gene, profile["load_id"]) not in seen:  # a dataset may have a gene by several names: the surest comes first
+            seen.add((gene, profile["load_id"]))
+            best.setdefault(gene, []).extend(_expressing(profile, least, first))
     answer = []
     for key, found in targets.items():
         ranked = sorted((((*rank, gene), values) for gene in found for rank, values in best.get(gene, ())), key=itemgetter(0))
         for (*_, gene), values in ranked[:first]:
-            answer.append((key, CellContext(gene_id=gene, evidence=found[gene], **values)))
+            target = found[gene]
+            answer.append((key, CellContext(gene_id=gene, evidence=target.evidence, score_count=target.scores, **values)))
     return answer
 
 
-async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, dict[str, list[TargetEvidence]]]:
+async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, dict[str, _Target]]:
     """By variant and gene why the one may act on the other."""
-    found: dict[int, dict[str, list[TargetEvidence]]] = {key: {} for key in keys}
+    found: dict[int, defaultdict[str, _Target]] = {key: defaultdict(_Target) for key in keys}
     for key, row in await read_all(ctx, view, V2F, "variant", keys, where=where(above_threshold={})):
         if (gene := row["target_id"]) is not None:
-            score = object_of(V2FScore, row, view)
-            found[key].setdefault(gene, []).append(TargetEvidence(kind=TargetKind.V2F, v2f_score=score, consequence=None))
+            target = found[key][gene]
+            target.scores += 1
+            if target.scores <= MOST_SCORES:
+                score = object_of(V2FScore, row, view)
+                target.evidence.append(TargetEvidence(kind=TargetKind.V2F, v2f_score=score, consequence=None))
     severest: dict[tuple[int, str], dict[str, Any]] = {}
     for key, row in await read_all(ctx, view, CONSEQUENCE, "variant", keys):
-        if row["gene_id"] is not None:
-            severest.setdefault((key, row["gene_id"]), row)
+        if row["target_id"] is not None and not _NEAR.issuperset(row["terms"]):
+            severest.setdefault((key, row["target_id"]), row)
     for (key, gene), row in severest.items():
         consequence = object_of(TranscriptConsequence, row, view)
-        found[key].setdefault(gene, []).append(TargetEvidence(kind=TargetKind.CONSEQUENCE, v2f_score=None, consequence=consequence))
-    for key, row in await read_all(ctx, view, GENE, "variant", keys, columns=("gene_id",), flank=0):
-        found[key].setdefault(row["gene_id"], []).append(TargetEvidence(kind=TargetKind.POSITION, v2f_score=None, consequence=None))
-    return found
+        found[key][gene].evidence.append(TargetEvidence(kind=TargetKind.CONSEQUENCE, v2f_score=None, consequence=consequence))
+    for key, row in await read_all(ctx, view, GENE, "touched", keys, columns=("gene_id",)):
+        found[key][row["gene_id"]].evidence.append(TargetEvidence(kind=TargetKind.POSITION, v2f_score=None, consequence=None))
+    return {key: dict(genes) for key, genes in found.items()}
 
 
 def _expressing(profile: dict[str, Any], least: float, first: int) -> Iterator[tuple[Any, dict[str, Any]]]:
     """(rank, values) of at most `first` metacells that express a gene, most specifically first."""
     means, percents, zs = (profile[name] for name in ("mean", "percent", "z"))
     mean = np.array(means, np.float32)
-    expressing = np.flatnonzero(mean >= np.float32(least))
+    expressing = np.flatnonzero((mean >= np.float32(least)) & (mean > 0))
     z = np.array(zs, np.float32)[expressing] if zs is not None else np.zeros(len(expressing), np.float32)
     for place in expressing[np.lexsort((expressing, -mean[expressing], -z))][:first].tolist():
         metacell = metacell_id(profile["load_id"], place)

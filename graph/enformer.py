@@ -35,7 +35,7 @@ _VECTOR = 500
 @strawberry.enum(description="What an effect is.")
 class EnformerScore(Enum):
     SAD = strawberry.enum_value("SAD", description="Prediction for ALT less that for REF, summed over the output.")
-    SAR = strawberry.enum_value("SAR", description="Logarithm of the ratio of the two.")
+    SAR = strawberry.enum_value("SAR", description="Logarithm (base 2) of the ratio of the two sums, each with 1 added.")
 
 
 @define
@@ -63,6 +63,9 @@ class EnformerTissue(Enum):
 
 
 EffectScores = Annotated[list[EnformerScore] | None, strawberry.argument(description="Only effects of these kinds.")]
+OneScore = Annotated[
+    EnformerScore | None, strawberry.argument(description="The kind of effect, SAD where none is given: their scales differ.")
+]
 OfAssays = Annotated[list[EnformerAssay] | None, strawberry.argument(description="Only tracks of these assays.")]
 OfTissues = Annotated[list[EnformerTissue] | None, strawberry.argument(description="Only tracks of these tissues.")]
 MinEffect = Annotated[
@@ -107,8 +110,8 @@ class EnformerTissueEffect(EnformerTrackEffect):
 
 @entity(
     ENFORMER,
-    description="What Enformer predicts a variant to change: the difference that ALT makes to each track, summed over the 114,688 bases of output around it. "
-    "It is not about one gene, and the scales of assays differ.",
+    description="What Enformer predicts a variant to change: how ALT differs from REF in each track, over the 114,688 bases of output around it, or the "
+    "principal components of that. It is not about one gene, and the scales of assays and scores differ.",
 )
 class EnformerEffect:
     variant_key: strawberry.Private[int]
@@ -176,6 +179,8 @@ def _by_tissue(effect: Any, tissues: Sequence[str] | None, assays: Sequence[str]
     places = zip(effect.summaries, effect.tissue_effects_by_place or (), effect.tissue_tracks or (), strict=False)
     for name, value, track in places:
         tissue, _, assay = name.partition(":")
+        if tissue not in TISSUES:  # of a table of tissues before this one
+            continue
         if (tissues is None or tissue in tissues) and (assays is None or assay in assays):
             made: Any = EnformerTissueEffect(track_id=track_id(effect.load_id, track), effect=value, tissue=tissue, assay=assay)
             made._view = effect._view

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import strawberry
 
@@ -21,6 +21,8 @@ LARGEST_FILTERED_REGION = 5_000_000
 
 MOST_CONDITIONS = 100
 """Most conditions in one filter: each is a part of one statement."""
+
+Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 
 T = TypeVar("T")
 _IMPACT_OF = {term: impact for impact, terms in TERMS.items() for term in terms}

@@ -17,9 +17,9 @@ from store.variant import VARIANT
 
 from .context import Context, View
 from .errors import UserError
-from .filters import VariantFilter, conditions
+from .filters import Datasets, VariantFilter, conditions
 from .link import Ask, Connection, Edge, define, entity, leaf, link, made_of
-from .metacell import MinExpression, OfCellType, OfDataset, check_cell_types, checked_expression
+from .metacell import MinExpression, OfCellType, check_cell_types, check_datasets, checked_expression
 from .node import Node
 from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
 
@@ -92,10 +92,11 @@ class Gene(Node):
 
     @link(EXPRESSION, by="gene", on="gene_id")
     async def expression(
-        ctx: Context, view: View, *, dataset: OfDataset = None, cell_type: OfCellType = None, min_expression: MinExpression = None
+        ctx: Context, view: View, *, dataset: Datasets = None, cell_type: OfCellType = None, min_expression: MinExpression = None
     ) -> Connection[MetacellExpression]:  # fmt: skip
         """What metacells express of it, highest first."""
         await check_cell_types(ctx, view, cell_type)
+        await check_datasets(ctx, view, dataset)
         least = checked_expression(min_expression) if min_expression is not None else None
         return Ask(where(dataset=dataset, cell_type=cell_type, least=least))
 

@@ -129,7 +129,7 @@ def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -
     if (declared is not None and declared.shape == "page") or get_named_type(field.type).name.endswith("Connection"):
         asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
         return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
-    for name in ("inputs", "ids"):
+    for name in ("inputs", "ids", "genes"):
         if isinstance(given := arguments.get(name), list):
             return len(given)
     if declared is not None:

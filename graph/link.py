@@ -62,12 +62,12 @@ vars(names).update(typing=typing, Any=Any, strawberry=strawberry, list=list)
 
 
 def link(
-    read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open"
+    read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open", cost: int = 0
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declares a relation; see the module. `on` is the parent's column, `order` the Read's first one when not given.
 
     The return annotation says the shape: `T | None` and `T` one row, `list[T]` all rows (where a parent has few),
-    `Connection[T]` and `EdgeConnection[T, E]` pages with `first`, `after`, `last` and `before`.
+    `Connection[T]` and `EdgeConnection[T, E]` pages with `first`, `after`, `last` and `before`. `cost` is as for `computed`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -92,7 +92,7 @@ def link(
             ctx.loads[raw.parent_type, *map(id, raw.field_nodes)] = load, raw
             return load(self)
 
-        return _field(resolver, function, parameters, declared, ARGUMENTS if paged else {})
+        return _field(resolver, function, parameters, declared, ARGUMENTS if paged else {}, cost=cost)
 
     return decorate
 

@@ -13,10 +13,12 @@ from store.ledger import LOAD
 from store.metacell import EMBEDDING, EXPRESSED, EXPRESSION, METACELL, METACELL_RUN, PEAK, SIMILAR, TOP_GENE
 from store.read import LARGEST_REAL, where
 from store.region import Region
+from store.statements import statement
 
 from .batch import read_all
 from .context import Context, View
 from .errors import UserError
+from .filters import LARGEST_FILTERED_REGION
 from .link import Ask, Connection, Edge, EdgeConnection, computed, define, entity, leaf, link
 from .node import Node, numbered
 from .people import check_known
@@ -26,20 +28,21 @@ if TYPE_CHECKING:
     from .gene import Gene
     from .ledger import Load
 
-_EMBEDDING = 50
-"""What a place in the space of metacells costs, in objects: some 50 numbers."""
+_EMBEDDING = 200
+"""What a place in the space of metacells costs, in objects: up to 2,000 numbers."""
+_PEAKS = 50
+"""What it costs to find the peaks of a region for one metacell, in objects."""
 
-OfDataset = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 OfCellType = Annotated[
     list[str] | None, strawberry.argument(description="Only metacells of these cell types, as written: Store.cellTypes lists them.")
 ]
 OfTissue = Annotated[list[str] | None, strawberry.argument(description="Only metacells of these tissues, as written.")]
 OfCondition = Annotated[list[str] | None, strawberry.argument(description="Only metacells of these conditions, as written.")]
-MinExpression = Annotated[
-    float | None, strawberry.argument(description="Least mean expression: natural logarithm of 1 + counts per 10,000.")
+MinExpression = Annotated[float | None, strawberry.argument(description="Least mean expression, as MetacellExpression.mean.")]
+MeasuredGenes = Annotated[list[str], strawberry.argument(description=f"Genes by identifier, symbol or alias; at most {MOST_INPUTS:,}.")]
+InRegion = Annotated[
+    str, strawberry.argument(description=f"CHROM:START-END, 1-based and inclusive, of at most {LARGEST_FILTERED_REGION:,} bases.")
 ]
-MeasuredGenes = Annotated[list[str], strawberry.argument(description=f"Genes by identifier or symbol; at most {MOST_INPUTS:,}.")]
-InRegion = Annotated[str, strawberry.argument(description="CHROM:START-END, 1-based and inclusive.")]
 
 
 @define
@@ -98,15 +101,20 @@ class Metacell(Node):
             raise UserError(
                 "TOO_MANY_INPUTS", f"{len(genes):,} genes at once; the most is {MOST_INPUTS:,}.", value=len(genes), hint="Ask in portions."
             )
-        names = {stem(name) for name in genes} | {name.upper() for name in genes}
-        for rows in (await find_genes(ctx, view, genes)).values():  # the dataset may write another name than is asked for
-            names |= {name for row in rows for name in (row["gene_id"].upper(), row["symbol"].upper())}
-        return Ask(values={"genes": sorted(names)})
+        known = {row["gene_id"] for rows in (await find_genes(ctx, view, genes)).values() for row in rows}
+        # The dataset may write another name than is asked for.
+        others = [row["name"] for row in await ctx.query(statement("names_of_genes"), sorted(known), list(view.loads))]
+        return Ask(values={"genes": sorted({stem(name) for name in genes} | {name.upper() for name in genes} | {*others})})
 
-    @link(PEAK, by="metacell", on="metacell_id")
+    @link(PEAK, by="metacell", on="metacell_id", cost=_PEAKS)
     def accessibility(ctx: Context, *, region: InRegion) -> Connection[MetacellPeak]:
         """How open its chromatin is in a region: peaks in genome order."""
         place = Region.parse(region)
+        if len(place) > LARGEST_FILTERED_REGION:
+            raise UserError(
+                "REGION_TOO_LARGE", f"The region has {len(place):,} bases; the most is {LARGEST_FILTERED_REGION:,}.", value=region[:80],
+                hint="Ask for a part of it.",
+            )  # fmt: skip
         return Ask(values={"chrom": place.chrom, "start": place.start, "end": place.end})
 
     @link(SIMILAR, by="metacell", on="metacell_id")
@@ -138,7 +146,10 @@ class MetacellExpression:
     metacell_id: strawberry.Private[int]
     gene_id: strawberry.Private[str | None]
     gene_name: str = leaf("The gene, as the dataset writes it.")
-    mean: float = leaf("Mean expression: natural logarithm of 1 + counts per 10,000.")
+    mean: float = leaf(
+        "Mean expression: natural logarithm of 1 + counts per 10,000; of a matrix of logarithms the mean of these over its cells, in the scale of the "
+        "matrix (run.scale)."
+    )
     percent: float | None = leaf("Percentage of its cells that express the gene, 0 to 100; null where single cells are not known.")
     z: float | None = leaf(
         "Standard deviations above the average of the metacells of the dataset: specificity for the metacell. Null where all are alike."
@@ -174,6 +185,23 @@ class SimilarMetacellEdge(Edge[Metacell]):
     distance: float = leaf("Euclidean distance of the embeddings.")
 
 
+async def check_datasets(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_DATASET for a dataset that is not visible."""
+    await check_known(ctx, view, "is of a dataset", names, "dataset_names", "UNKNOWN_DATASET", "See vkg loads.")
+
+
+async def check_tissues(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_TISSUE for a tissue that no visible metacell is of."""
+    hint = "Metacells are given one with vkg load metacells --tissue."
+    await check_known(ctx, view, "has metacells of the tissue", names, "metacell_tissues", "UNKNOWN_TISSUE", hint)
+
+
+async def check_conditions(ctx: Context, view: View, names: Sequence[str] | None) -> None:
+    """Raises UserError UNKNOWN_CONDITION for a condition that no visible metacell is of."""
+    hint = "Metacells are given one with vkg load metacells --condition."
+    await check_known(ctx, view, "has metacells of the condition", names, "metacell_conditions", "UNKNOWN_CONDITION", hint)
+
+
 async def check_cell_types(ctx: Context, view: View, names: Sequence[str] | None) -> None:
     """Raises UserError UNKNOWN_CELL_TYPE for a cell type that no visible metacell is of."""
     hint = "Load them with vkg load metacells."
@@ -184,6 +212,6 @@ def checked_expression(least: float) -> float:
     """A least expression, if it is one. Raises UserError BAD_EXPRESSION."""
     if not 0 <= least <= LARGEST_REAL:
         raise UserError(
-            "BAD_EXPRESSION", f"minExpression: {least} is no expression.", value=least, hint="It is log(1 + counts per 10,000): from 0."
+            "BAD_EXPRESSION", f"minExpression: {least} is no expression.", value=least, hint="It is a logarithm of 1 and more: from 0."
         )
     return least

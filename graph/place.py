@@ -22,7 +22,7 @@ RegionText = Annotated[
         description="CHROM:START-END, 1-based and inclusive, such as 20:1,890,000-1,900,000; a chromosome alone is all of it."
     ),
 ]
-GeneName = Annotated[str | None, strawberry.argument(description="Symbol or identifier of a gene.")]
+GeneName = Annotated[str | None, strawberry.argument(description="A gene: its symbol, identifier, or alias.")]
 _IDS = f"Names of variants in any form that `resolve` takes, at most {MOST_INPUTS:,}."
 Ids = Annotated[list[str] | None, strawberry.argument(description=_IDS)]
 GivenIds = Annotated[list[str], strawberry.argument(description=_IDS)]
@@ -88,7 +88,5 @@ def only_gene(rows: list[Any], name: str) -> Any:
     """The one gene that a name means. Raises UserError AMBIGUOUS_NAME."""
     if len(rows) > 1:
         ids = ", ".join(sorted(row["gene_id"] for row in rows))
-        raise UserError(
-            "AMBIGUOUS_NAME", f"{name!r} is the symbol of several genes: {ids}.", value=name, hint="Use one of these identifiers."
-        )
+        raise UserError("AMBIGUOUS_NAME", f"{name!r} is a name of several genes: {ids}.", value=name, hint="Use one of these identifiers.")
     return rows[0]

@@ -23,15 +23,24 @@ from store.variant import VARIANT
 from .altering import ExpressionAlteringEdge
 from .cell_context import EXPRESSED, Expressed
 from .context import Context, View
-from .enformer import EnformerTissue, MinEffect, OfAssays, OfTissues, checked_effect
+from .enformer import EnformerScore, EnformerTissue, MinEffect, OfAssays, OfTissues, OneScore, checked_effect
 from .errors import UserError
-from .filters import conditions
-from .gene import Filter, Flank
+from .filters import Datasets, conditions
+from .gene import Filter, Flank, checked_flank
 from .genotype import Callsets, names_of
 from .ibd import MinLength, Source, checked_length, run_of_pair, runs_of
 from .ledger import DatasetKind
 from .link import Ask, Connection, EdgeConnection, Ref, computed, define, leaf, link
-from .metacell import OfCellType, OfCondition, OfTissue, check_cell_types, checked_expression
+from .metacell import (
+    OfCellType,
+    OfCondition,
+    OfTissue,
+    check_cell_types,
+    check_conditions,
+    check_datasets,
+    check_tissues,
+    checked_expression,
+)
 from .node import Node, ref
 from .people import OfSex, check_callsets, check_cohorts, check_populations, find_samples, one_sample, only_sample, sample_ids, two_samples
 from .place import GeneName, Ids, RegionText, keys_of, named_gene, one_place, only_gene, place
@@ -41,7 +50,7 @@ from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_n
 from .scalars import BigInt
 from .search import SearchResult, search_refs
 from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
-from .variant import Datasets, Populations
+from .variant import Populations
 
 if TYPE_CHECKING:
     from .enformer import EnformerTrack
@@ -202,7 +211,7 @@ class Query:
         view: View,
         keys: Sequence[int],
         *,
-        id: Annotated[str, strawberry.argument(description="Symbol or identifier, with or without version.")],
+        id: Annotated[str, strawberry.argument(description="Symbol, identifier with or without version, or alias.")],
     ) -> Gene | None:
         """One gene; null where no visible annotation has it."""
         rows = (await find_genes(ctx, view, [id]))[id]
@@ -210,7 +219,7 @@ class Query:
 
     @link(TARGETING, by="named")
     async def v2f_variants(
-        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="Symbol or identifier of a gene.")],
+        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="A gene: its symbol, identifier, or alias.")],
         source: Sources = None, min_score: MinScore = None, cell_type: CellTypes = None, filter: Filter = None,
     ) -> Connection[Variant]:  # fmt: skip
         """Variants that methods say act on a gene, as Gene.v2fVariants gives them."""
@@ -227,22 +236,26 @@ class Query:
         """Variants that methods say act on a gene which some metacell of the cell type expresses, in genome order. Links below the threshold of their
         source count only where minV2f says so."""
         await check_cell_types(ctx, view, [cell_type])
+        await check_datasets(ctx, view, dataset)
         least = checked_score(min_v2f, source, "minV2f")
         asked = conditions(filter)
         bounds = await place(ctx, view, region, None, 0, AFFECTING, asked)
         values = {"metacell_type": cell_type, "datasets": dataset, "min_expression": checked_expression(min_expression)}
         return Ask(asked, values | {"sources": sources_of(source), "cell_types": None, "min_score": least} | bounds)
 
-    @link(ALTERING, by="region")
+    @link(ALTERING, by="starts")
     async def expression_altering_variants(
-        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="Symbol or identifier of a gene.")],
-        tissue: Annotated[EnformerTissue, strawberry.argument(description="The tissue.")], min_effect: MinEffect = 0.1, flank: Flank = REACH,
-        filter: Filter = None,
+        ctx: Context, view: View, *, gene: Annotated[str, strawberry.argument(description="A gene: its symbol, identifier, or alias.")],
+        tissue: Annotated[EnformerTissue, strawberry.argument(description="The tissue.")], min_effect: MinEffect = 0.1,
+        score: OneScore = None, dataset: Datasets = None, flank: Flank = REACH, filter: Filter = None,
     ) -> EdgeConnection[Variant, ExpressionAlteringEdge]:  # fmt: skip
-        """Variants that Enformer predicts to change expression (CAGE) in a tissue, in or near a gene, in genome order. Effects are on all that is
-        expressed within reach of the variant, so the flank is the model's: half of its output."""
+        """Variants that Enformer predicts to change expression (CAGE) in a tissue, within `flank` bases of a start of the gene's transcripts, in genome
+        order. An effect is on all that is expressed within reach of the variant, half of the model's output, which the flank is unless it is given."""
+        await check_datasets(ctx, view, dataset)
         asked = both(conditions(filter), where(least=checked_effect(min_effect)))
-        return Ask(asked, {"summary": f"{tissue.name}:CAGE"} | await place(ctx, view, None, gene, flank, ALTERING, asked))
+        target = (await named_gene(ctx, view, gene))["gene_id"]
+        values = {"summary": f"{tissue.name}:CAGE", "score": (score or EnformerScore.SAD).name, "datasets": dataset}
+        return Ask(asked, values | {"gene_id": target, "flank": checked_flank(flank)})
 
     @computed()
     async def variant_context(
@@ -268,14 +281,18 @@ class Query:
         name: Annotated[list[str] | None, strawberry.argument(description="Only metacells of these names.")] = None,
     ) -> Connection[Metacell]:  # fmt: skip
         """Metacells, oldest load first, in the order of their files."""
+        await check_datasets(ctx, view, dataset)
         await check_cell_types(ctx, view, cell_type)
+        await check_tissues(ctx, view, tissue)
+        await check_conditions(ctx, view, condition)
         return Ask(where(dataset=dataset, cell_type=cell_type, tissue=tissue, condition=condition, name=name))
 
     @link(TRACK, by="all")
-    def enformer_tracks(
-        ctx: Context, *, dataset: Datasets = None, assay: OfAssays = None, tissue: OfTissues = None
+    async def enformer_tracks(
+        ctx: Context, view: View, *, dataset: Datasets = None, assay: OfAssays = None, tissue: OfTissues = None
     ) -> Connection[EnformerTrack]:
         """The tracks that Enformer predicts, oldest load first, by their index."""
+        await check_datasets(ctx, view, dataset)
         return Ask(where(dataset=dataset, assay=names_of(assay), tissue=names_of(tissue)))
 
     @link(GENE, by="all")

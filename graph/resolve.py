@@ -111,13 +111,14 @@ async def one_variant(ctx: Context, view: View, text: str) -> int | None:
 
 
 async def find_genes(ctx: Context, view: View, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Genes by the names as given: rows (gene_id, symbol, chrom code, start_pos, end_pos), one per gene, the latest load's."""
+    """Genes by the names as given: rows (gene_id, symbol, chrom code, start_pos, end_pos), one per gene, the latest load's. By an alias only where
+    nothing else has that name."""
     stems = {name: stem(name) for name in names}
     rows = await ctx.query(statement("genes_by_name"), sorted({*stems.values(), *names}), list(view.loads))
     found: dict[str, list[Any]] = {}
     for name, wanted in stems.items():
         named = {row["gene_id"]: row for row in reversed(rows) if wanted in (row["gene_id"].upper(), row["symbol"])}
-        found[name] = list(named.values())
+        found[name] = list((named or {row["gene_id"]: row for row in reversed(rows) if wanted in row["aliases"]}).values())
     return found
 
 

@@ -49,7 +49,7 @@ class V2FMatch(Enum):
     OVERLAP = strawberry.enum_value("OVERLAP", description="A base of its REF lies in the element.")
 
 
-Sources = Annotated[list[V2FSource] | None, strawberry.argument(description="Only these methods.")]
+Sources = Annotated[list[V2FSource] | None, strawberry.argument(description="Only these methods; none with an empty list.")]
 MinScore = Annotated[
     float | None,
     strawberry.argument(

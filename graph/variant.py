@@ -23,12 +23,12 @@ from .cell_context import CELLS, EXPRESSED, CellContext, Expressed, HowMany, cel
 from .context import Context, View
 from .enformer import EffectScores
 from .errors import UserError
-from .filters import ImpactLevel, VariantType, conditions
+from .filters import Datasets, ImpactLevel, VariantType, conditions
 from .gene import Biotypes, Canonical, Filter, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .ibd import MinLength, OfSource, Source, checked_length, segment_conditions
 from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
-from .metacell import checked_expression
+from .metacell import check_datasets, checked_expression
 from .node import Node
 from .page import checked_size
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 SITE = 200
 """What it costs to join all haplotypes of a callset at one variant, in objects."""
 
-Datasets = Annotated[list[str] | None, strawberry.argument(description="Only these datasets.")]
 Impacts = Annotated[list[ImpactLevel] | None, strawberry.argument(description="Only these impacts.")]
 IsMane = Annotated[bool | None, strawberry.argument(description="Only transcripts of the MANE set, or only others.")]
 GeneNames = Annotated[
@@ -239,6 +238,7 @@ class Variant(Node):
     ) -> list[CellContext]:  # fmt: skip
         """In which cells it may matter: metacells that express a gene which it may act on (by a score from its threshold on, a consequence, or its
         position), the most specific (z) first, each with the evidence that leads there."""
+        await check_datasets(ctx, view, dataset)
         return await cells_of(ctx, view, keys, checked_expression(min_expression), checked_size(first, "first"), dataset)
 
     @link(FREQUENCY, by="variant", on="variant_key")

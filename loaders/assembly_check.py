@@ -2,7 +2,8 @@
 
 The assembly is known from header contig lengths, RefSeq names, `##reference` or the option --assembly, in this order.
 Then a sample of the file must agree: its REF alleles with the reference or, where there is none, its positions and
-rsIDs with the store. With a chain file it is the assembly that this leads from, and the sample is lifted over first.
+rsIDs with the store, also where the reference has nothing of them. With a chain file it is the assembly that this leads from, and the
+sample is lifted over first; what names no alleles has to say it, unless rsIDs tell.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ _DIGITS = re.compile("rs([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
-class Site:
-    """One record of the sample: its line, chromosome code, 1-based position, ID and REF."""
+class Sampled:
+    """One record of the sample: its line, chromosome, also as written, 1-based position, ID, REF (`.` where it names none) and ALTs."""
 
     line: int
     chrom: int
+    name: str
     pos: int
     id: str
     ref: str
+    alts: Sequence[str]
 
 
 def check_assembly(
@@ -60,17 +63,19 @@ def check_assembly(
 ) -> None:
     """Raises InputError unless the file is of the store's assembly, as far as can be told, and can be told at all.
 
-    With `lift`, unless it is of the assembly that this leads from, which is what it is taken to be where nothing tells.
+    With `lift`, unless it is of the assembly that this leads from, which is what it is taken to be where nothing else tells but its alleles
+    will: what they are not in the reference is rejected.
     """
     _refuse_hg19_mt(path, header)
     lines = list(islice(((n, line) for block in blocks for n, line in enumerate(block.lines, block.first)), SAMPLE))
     found, why = _from_header(header) or _from_names(lines) or (given, "--assembly")
+    untold = found is None
     if lift is not None:
         found = found or lift.source
         if found is store:
             raise InputError(path, None, f"it is of {found.name} ({why}), as the store is", "Load it without --lift.")
     if found is None:
-        raise InputError(path, None, "nothing in the file tells its assembly", f"If it is {store.name}, say so: --assembly {store.name}")
+        raise _untold(path, store)
     if given not in (None, found):
         raise InputError(path, None, f"it is of {found.name} ({why}), not {given.name}", f"Give --assembly {found.name}, or nothing.")
     if lift is None and found is not store:
@@ -78,13 +83,14 @@ def check_assembly(
             path, None, f"it is of {found.name} ({why}); the store holds {store.name}",
             f"Load it into a store of {found.name}. Scores, frequencies and effects can be lifted over: --lift CHAIN",
         )  # fmt: skip
-    sites = [site for n, line in lines if (site := _site(n, line))]
+    sample = [site for n, line in lines if (site := _sampled(n, line))]
+    with_alleles = any(line.split("\t", 4)[3:4] not in ([], ["."]) for _, line in lines)
     if lift is not None:
-        sites = [lifted for site in sites if (lifted := _lifted(site, lift))]
-    if reference is not None:
-        _check_ref(path, sites, store, reference, lift)
-    else:
-        _check_rsids(conn, path, sites, lift.source if lift else store)
+        sample = [lifted for site in sample if (lifted := _lifted(site, lift))]
+    checked = _check_ref(path, sample, store, reference, lift) if reference is not None else 0
+    checked = checked or _check_rsids(conn, path, sample, lift.source if lift else store)
+    if lift is not None and untold and not with_alleles and not checked:
+        raise _untold(path, lift.source)
 
 
 def from_contigs(contigs: Iterable[tuple[str, int | None]]) -> Assembly | None:
@@ -95,6 +101,10 @@ def from_contigs(contigs: Iterable[tuple[str, int | None]]) -> Assembly | None:
     }
     best = max(ASSEMBLIES, key=lambda a: votes[a.name])
     return best if sum(v > 0 for v in votes.values()) == 1 else None
+
+
+def _untold(path: Path, likely: Assembly) -> InputError:
+    return InputError(path, None, "nothing in the file tells its assembly", f"If it is {likely.name}, say so: --assembly {likely.name}")
 
 
 def _from_header(header: VcfHeader) -> tuple[Assembly, str] | None:
@@ -131,32 +141,38 @@ def _refuse_hg19_mt(path: Path, header: VcfHeader) -> None:
             )
 
 
-def _site(number: int, line: str) -> Site | None:
-    columns = line.split("\t", 4)
+def _sampled(number: int, line: str) -> Sampled | None:
+    columns = line.split("\t", 5)
     if len(columns) < 5 or not (columns[1].isascii() and columns[1].isdecimal()):
         return None
     code = chrom_code(columns[0])
-    return Site(number, code, int(columns[1]), columns[2], columns[3].upper()) if code else None
+    if code is None:
+        return None
+    return Sampled(number, code, columns[0], int(columns[1]), columns[2], columns[3].upper(), columns[4].upper().split(","))
 
 
-def _lifted(site: Site, lift: Lift) -> Site | None:
+def _lifted(site: Sampled, lift: Lift) -> Sampled | None:
     """The site in the other assembly; None where it has no place there."""
     if site.pos > lift.source.length(site.chrom):
         return None
     try:
-        chrom, pos, reverse, _ = lift.locus(site.chrom, site.pos, max(1, len(site.ref)))
+        lifted = lift.locus(site.chrom, site.pos, max(1, len(site.ref)), site.name)
     except Rejected:
         return None
-    return replace(site, chrom=chrom, pos=pos, ref=reverse_complement(site.ref) if reverse else site.ref)
+    ref, alts = site.ref, site.alts
+    if lifted.reverse:
+        ref, alts = reverse_complement(ref), [reverse_complement(alt) for alt in alts]
+    return replace(site, chrom=lifted.chrom, pos=lifted.pos, ref=ref, alts=alts)
 
 
-def _check_ref(path: Path, sites: Sequence[Site], store: Assembly, reference: Reference, lift: Lift | None) -> None:
+def _check_ref(path: Path, sites: Sequence[Sampled], store: Assembly, reference: Reference, lift: Lift | None) -> int:
+    """How many sites could be compared. With `lift`, those whose ALT the reference has say nothing: assemblies have them swapped."""
     checked, wrong = 0, []
     for site in sites:
         if not 1 <= site.pos <= reference.length(site.chrom):
             continue
         expected = reference.fetch(site.chrom, site.pos, site.pos + len(site.ref) - 1)
-        if set(expected) <= set("ACGT"):
+        if set(expected) <= set("ACGT") and (lift is None or expected not in site.alts):
             checked += 1
             if expected != site.ref:
                 wrong.append((site, expected))
@@ -170,9 +186,11 @@ def _check_ref(path: Path, sites: Sequence[Site], store: Assembly, reference: Re
             f"REF is {site.ref[:40]} at {where}, where {reference.path} has {expected[:40]}; so for {len(wrong)} of the first {checked} records",
             f"Check that {of} {store.name}, and REF and ALT not swapped (bcftools norm -c w -f FASTA).",
         )
+    return checked
 
 
-def _check_rsids(conn: psycopg.Connection, path: Path, sites: Sequence[Site], store: Assembly) -> None:
+def _check_rsids(conn: psycopg.Connection, path: Path, sites: Sequence[Sampled], store: Assembly) -> int:
+    """How many rsIDs the store has as well."""
     by_rsid = {int(found[1]): site for site in sites if (found := _DIGITS.fullmatch(site.id))}
     known: dict[int, set[tuple[int, int]]] = {}
     for rsid, chrom, pos in conn.execute(
@@ -193,6 +211,7 @@ def _check_rsids(conn: psycopg.Connection, path: Path, sites: Sequence[Site], st
             f"{site.id} is at {NAMES[site.chrom - 1]}:{site.pos}, in the store elsewhere; so for {len(wrong)} of {len(known)} rsIDs",
             f"Check that the file is of {store.name}.",
         )
+    return len(known)
 
 
 def _too_many(wrong: int, checked: int) -> bool:

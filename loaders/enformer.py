@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from loaders import enformer_effects as effects_of
+from loaders.assembly_check import SAMPLE
 from loaders.enformer_effects import Pairs
 from loaders.enformer_layout import Matrix, Table, Track, damaged, open_matrix, texts
 from loaders.normalize import Normalizer, Rejected
@@ -78,6 +79,7 @@ ALL, SUMMARY, NONE = KEEP = ("all", "summary", "none")
 NOT_FINITE = "effect that is not a finite number"
 NOT_A_COMPONENT = "component that is not a finite number"
 TOO_FEW = "too few columns"
+TOO_MANY = "too many columns"
 
 NO_ASSAY = "tracks whose descriptions name no assay, so that no tissue is known"
 ROUNDED = "variants whose effects were rounded to 16 bits"
@@ -176,8 +178,6 @@ class Reader:
             self.normalizer.warnings.clear()
             first = {}
             yield chunk
-        if first:
-            yield Chunk(dict(first), 0, end=after)
 
     def _matrix(self, described: Matrix, after: int) -> Iterator[Chunk]:
         size = self.path.stat().st_size
@@ -245,12 +245,12 @@ class Reader:
                 if not line or line[0] == "#" or line.isspace():
                     continue
                 cells = line.split("\t")
-                if len(cells) < width:
-                    rejects.append(Reject(number, TOO_FEW, f"{len(cells)} of {width}", line[:_SHOWN]))
-                    continue
-                lines.append(number)
-                rows.append(cells)
-                if len(rows) * width >= _CHUNK_VALUES:
+                if len(cells) != width:
+                    rejects.append(Reject(number, TOO_FEW if len(cells) < width else TOO_MANY, f"{len(cells)} of {width}", line[:_SHOWN]))
+                else:
+                    lines.append(number)
+                    rows.append(cells)
+                if (len(rows) + len(rejects)) * width >= _CHUNK_VALUES:
                     yield self._components(lines, rows, rejects, block.position, number)
                     lines, rows, rejects = [], [], []
             end, position = block.first + len(block.lines) - 1, block.position
@@ -278,10 +278,16 @@ class Reader:
 
 
 def sites(path: Path, described: Matrix | Table, normalizer: Normalizer) -> Generator[Block, None, None]:
-    """The variants of a file as the first columns of a VCF: where REF and ALT are swapped, with REF as the reference has it."""
+    """The first variants of a file, as many as are looked at, as the first columns of a VCF: where REF and ALT are swapped, with REF as the
+    reference has it."""
+    left = SAMPLE
     for first, variants, position in _variants(path, described):
-        yield Block(first, ["\t".join(_turned(variant, normalizer)) for variant in variants], position)
-        normalizer.warnings.clear()
+        lines = ["\t".join(_turned(variant, normalizer)) for variant in variants[:left]]
+        normalizer.warnings.clear()  # what is loaded is counted when it is
+        left -= len(lines)
+        yield Block(first, lines, position)
+        if not left:
+            return
 
 
 def _variants(path: Path, described: Matrix | Table) -> Iterator[tuple[int, list[Written], int]]:

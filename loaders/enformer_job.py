@@ -69,8 +69,10 @@ def enformer_job(
             header = stating(stated_assembly(found))
             check_assembly(conn, path, header, blocks, store=store.assembly, given=given, reference=fasta, lift=lifted)
     first = layouts[0]
-    if isinstance(first, Table) and (targets or score or threshold is not None):
-        raise InputError(files[0], None, "principal components have no tracks", "Leave --targets, --score and --threshold out.")
+    if isinstance(first, Table) and (targets or score or threshold is not None or keep_tracks != enformer.ALL):
+        raise InputError(
+            files[0], None, "principal components have no tracks", "Leave --targets, --score, --threshold and --keep-tracks out."
+        )
     if isinstance(first, Matrix) and keep_tracks == enformer.ALL and len(first.tracks) > MOST_DIMENSIONS:
         raise InputError(
             files[0], None, f"{len(first.tracks):,} tracks, of which at most {MOST_DIMENSIONS:,} can all be kept",

@@ -32,11 +32,15 @@ MOST_TRACKS = 1 << 15
 SLICE_BYTES = 16 << 20
 """Of the matrix of effects, what is read at a time."""
 
+MOST_ROWS = 20_000
+"""Variants that are read at a time, where tracks are few: their alleles and names take memory too."""
+
 _MOST_SLICE_BYTES = 64 << 20
 _LOCUS = ("chr", "pos", "ref", "alt")
 _COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 _TARGETS = ("index", "identifier", "description")
 _COPY_AGAIN = "Copy or download it again."
+_EMPTY = "Take it out of the command, or write it again with its variants."
 _FALSE = frozenset(("", "0", "FALSE", "NO", "NONE"))
 
 
@@ -159,8 +163,9 @@ def texts(values: np.ndarray) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\0", "").strip()
+    # Of text that is not UTF-8 the library makes surrogates, which nothing can store.
+    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace").replace("\0", "").strip()
 
 
 def _matrix(path: Path, file: h5py.File, score: str | None, targets: tuple[Track, ...] | None) -> Matrix:
@@ -187,6 +192,8 @@ def _matrix(path: Path, file: h5py.File, score: str | None, targets: tuple[Track
     for name, kinds, what in ((chosen, "f", "floats"), ("pos", "iu", "whole numbers")):
         if there[name].dtype.kind not in kinds:
             raise InputError(path, None, f"{name} holds {there[name].dtype}, not {what}", _COPY_AGAIN)
+    if not rows:
+        raise InputError(path, None, "no variants in it", _EMPTY)
     count = effects.shape[1]
     if count > MOST_TRACKS:
         raise InputError(
@@ -224,11 +231,11 @@ def _tracks(path: Path, there: dict[str, h5py.Dataset], count: int, targets: tup
 
 
 def _step(effects: h5py.Dataset) -> int:
-    """How many rows are read at a time: some megabytes, and whole chunks, which are read as a whole."""
+    """How many rows are read at a time: some megabytes, and whole chunks, which are read as a whole; at most MOST_ROWS."""
     row = effects.shape[1] * effects.dtype.itemsize
     whole = effects.chunks[0] if effects.chunks else 1
     step = max(1, SLICE_BYTES // row // whole) * whole
-    return max(1, min(step, _MOST_SLICE_BYTES // row))
+    return max(1, min(step, _MOST_SLICE_BYTES // row, MOST_ROWS))
 
 
 def _attributes(file: h5py.File) -> dict[str, str]:
@@ -236,7 +243,7 @@ def _attributes(file: h5py.File) -> dict[str, str]:
     found = {}
     for name, value in file.attrs.items():
         if isinstance(value, (str, bytes)) or np.ndim(value) == 0:
-            found[name.lower()] = _text(value)[:1000]
+            found[_text(name.lower())] = _text(value)[:1000]
     return found
 
 
@@ -249,11 +256,14 @@ def stated_assembly(described: Matrix | Table) -> str:
 
 def _table(path: Path) -> Table:
     comments: list[str] = []
+    found: Table | None = None
     for block in text_blocks(path):
         for number, line in enumerate(block.lines, block.first):
             cells = [cell.strip() for cell in line.lstrip("#").split("\t")]
-            if not line.strip():
+            if not line.strip() or (found and line[0] == "#"):
                 continue
+            if found:
+                return found
             if tuple(cell.lower() for cell in cells[:5]) == _COLUMNS:
                 components = cells[5:]
                 if not components:
@@ -261,11 +271,14 @@ def _table(path: Path) -> Table:
                 if twice := next((name for name, n in Counter(components).items() if n > 1), None):
                     raise InputError(path, number, f"two columns {twice}", "Name each component once.")
                 comment = "\n".join(comments)
-                return Table(len(components), number + 1, comment, "synthetic" in comment.lower())
+                found = Table(len(components), number + 1, comment, "synthetic" in comment.lower())
+                continue
             if line[0] != "#":
                 raise InputError(
                     path, number, "neither HDF5 nor a table of principal components",
                     "Such a table has tabs and a header #CHROM POS ID REF ALT PC0 PC1 ...",
                 )  # fmt: skip
             comments.append(line.lstrip("# "))
+    if found:
+        raise InputError(path, None, "no variants in it", _EMPTY)
     raise InputError(path, None, "no header", "A table of principal components begins with #CHROM POS ID REF ALT PC0 PC1 ...")

@@ -137,7 +137,8 @@ class Frequencies:
         rows = np.flatnonzero(swapped)
         others = number["an"][rows] - number["ac"][rows]
         number["ac"][rows] = np.where(others >= 0, others, np.nan)
-        number["af"][rows] = 1 - number["af"][rows]
+        # A file has some six digits of it; subtracting leaves noise in the sixteenth.
+        number["af"][rows] = np.round(1 - number["af"][rows], 15)
         chosen = np.array([bool(_OF_ALT.search(name)) for name in self.populations])
         for column, values in number.items():
             values[np.outer(swapped, chosen if column in ("ac", "an", "af") else np.ones_like(chosen))] = np.nan

@@ -3,7 +3,8 @@
 In: records with AF, AC, AN and nhomalt by population, in INFO or in columns of those names (frequencies.py says which). Out: rows of
 frequency_population and population_frequency, keyed by the same normal form of the variant that the VCF loader makes; no variants are made, so
 a frequency may await its variant. FILTER goes along. Populations are named within a namespace: gnomad:afr, gnomad:ALL. Where records are
-lifted over and REF and ALT are swapped by that, frequencies are those of the allele that was REF, if the record has but one ALT.
+lifted over and REF and ALT are swapped by that, frequencies are those of the allele that was REF, if it has but one ALT: in its record, and in
+those beside it with the same CHROM, POS and REF, as files have them whose ALTs were split to records of their own.
 
 INFO of such files has hundreds of keys and up to tens of kilobytes: it is read by columns, a chunk at a time.
 """
@@ -11,8 +12,9 @@ INFO of such files has hundreds of keys and up to tens of kilobytes: it is read 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +38,19 @@ _MISSING = frozenset(("", ".", "NA", "N/A", "-"))
 _FILTER = pa.list_(pa.string())
 _SHOWN = 1000
 
+_MOST_TOGETHER = 1000
+"""Records of one position that are looked at together."""
+
 Split = Callable[[str], Sequence[str]]
 """A line as (at least) the first eight columns of a VCF."""
+
+
+class _Record(NamedTuple):
+    """A line with its number, and its columns, or why it has none."""
+
+    number: int
+    line: str
+    columns: Sequence[str] | Rejected
 
 
 def is_vcf(path: Path) -> bool:
@@ -93,13 +106,39 @@ def read(
     else:
         header, blocks = header_of(table), text_blocks(path)
         split = split_row(table, frequencies.keys)
-    batch = _Batch(header, normalizer, frequencies, split, frequencies.places(namespace) if first and not after else None)
+    batch = _Batch(header, normalizer, frequencies, frequencies.places(namespace) if first and not after else None)
     begin = max(after + 1, table.begin if table else 1)
-    for block in blocks:
-        skipped = max(0, begin - block.first)
-        yield from batch.read(Block(block.first + skipped, block.lines[skipped:], block.position))
+    for records, position in _together(blocks, begin, split, normalizer.lift is not None):
+        # Between chunks, so that the next run, if it goes on here, has all records of a position.
+        if batch.full:
+            yield batch.take(position)
+        batch.add(records)
     if batch.pending:
         yield batch.take(path.stat().st_size)
+
+
+def _together(blocks: Iterable[Block], begin: int, split: Split, by_position: bool) -> Iterator[tuple[list[_Record], int]]:
+    """The records from line `begin`, each alone or, `by_position`, with those beside it of the same CHROM and POS, as written; and how far in
+    the file that is."""
+    records: list[_Record] = []
+    last: Sequence[str] | None = None
+    position = 0
+    for block in blocks:
+        for number, line in enumerate(block.lines[max(0, begin - block.first) :], max(begin, block.first)):
+            if not line or line[0] == "#":
+                continue
+            try:
+                columns: Sequence[str] | Rejected = split(line)[:8]
+            except Rejected as why:
+                columns = why
+            place = columns[:2] if by_position and not isinstance(columns, Rejected) else None
+            if records and (place is None or place != last or len(records) >= _MOST_TOGETHER):
+                yield records, position
+                records = []
+            records.append(_Record(number, line, columns))
+            last, position = place, block.position
+    if records:
+        yield records, position
 
 
 def _columns(line: str) -> Sequence[str]:
@@ -112,16 +151,13 @@ def _columns(line: str) -> Sequence[str]:
 class _Batch:
     """Variants and what their records say, collected record by record."""
 
-    def __init__(
-        self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies, split: Split, places: pa.RecordBatch | None
-    ) -> None:
+    def __init__(self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies, places: pa.RecordBatch | None) -> None:
         self._normalizer = normalizer
         self._frequencies = frequencies
-        self._split = split
         self._places = places
         self._info = InfoReader(header)
         self._most = max(1, min(CHUNK_ROWS, CHUNK_FREQUENCIES // len(frequencies.populations)))
-        self._end = 0
+        self._end = 1  # the first chunk comes once, in a file without records too
         self._clear()
 
     def _clear(self) -> None:
@@ -140,25 +176,33 @@ class _Batch:
         """True where there is something to take."""
         return bool(self._records) or self._places is not None
 
-    def read(self, block: Block) -> Generator[Chunk, None, None]:
-        """Adds the records of a block; gives a chunk whenever one is full."""
-        for number, line in enumerate(block.lines, block.first):
+    @property
+    def full(self) -> bool:
+        """True where what was added makes a chunk."""
+        return len(self._variants) + len(self._rejects) >= self._most or self._bytes >= CHUNK_BYTES
+
+    def add(self, records: Sequence[_Record]) -> None:
+        """Adds records, of one position if they are several."""
+        alts: dict[str, set[str]] = {}
+        for record in records:
+            if len(records) > 1 and not isinstance(record.columns, Rejected):
+                alts.setdefault(record.columns[3].upper(), set()).update(record.columns[4].upper().split(","))
+        for number, line, columns in records:
             self._end = number
-            if not line or line[0] == "#":
-                continue
             self._records += 1
             try:
-                self._add(number, line)
+                if isinstance(columns, Rejected):
+                    raise columns
+                self._add(number, line, columns, len(alts.get(columns[3].upper(), set()) - {"."}))
             except Rejected as why:
                 self._reject(number, line, why)
-            if len(self._variants) >= self._most or self._bytes >= CHUNK_BYTES:
-                yield self.take(block.position)
 
-    def _add(self, number: int, line: str) -> None:
-        chrom_text, pos_text, _, ref, alt_text, _, filters, info = self._split(line)[:8]
+    def _add(self, number: int, line: str, columns: Sequence[str], known: int) -> None:
+        """Adds a record. `known` is how many ALTs its REF has in the records that were added with it. Raises Rejected."""
+        chrom_text, pos_text, _, ref, alt_text, _, filters, info = columns
         site = self._normalizer.site(chrom_text, pos_text, ref)
         alts = alt_text.split(",")
-        if site.swapped and len(alts) > 1 and any(site.has(alt.upper()) for alt in alts):
+        if site.swapped and max(len(alts), known) > 1 and any(site.has(alt.upper()) for alt in alts):
             raise Rejected(SWAPPED.format(self._normalizer.assembly.name), "the frequencies of several ALTs do not tell that of REF")
         kept = False
         for allele, alt in enumerate(alts, 1):

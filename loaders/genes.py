@@ -11,6 +11,7 @@ import itertools
 import re
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,16 @@ SCHEMA = {
     ),
     "gene_alias": pa.schema([("alias", pa.string()), ("gene_id", pa.string())]),
 }
+
+TOO_LONG = "aliases of more than 200 characters"
+
 _READ = frozenset(("gene", "transcript", "exon", "CDS"))
 _STRANDS = {"+": 1, "-": -1}
 _TAG, _SYNONYM = "tag", "gene_synonym"
 _ATTRIBUTE = re.compile(r'\s*([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
 _TRANSCRIPT_ID = re.compile(r'(?:^|;)\s*transcript_id "([^"]*)"')
 _PART = 20_000
+_LONGEST_ALIAS = 200
 _REMEDY = "Give a GTF file, as GENCODE and Ensembl publish them; GFF3 becomes GTF with: gffread -T"
 
 
@@ -126,7 +131,7 @@ def read(path: Path, build: Assembly, *, after: int = 0) -> Generator[Chunk, Non
     if not annotation.genes and not annotation.transcripts:
         raise InputError(path, None, "no gene, transcript or exon on chromosomes 1-22, X, Y, MT was found in it", _REMEDY)
     end = block.first + len(block.lines) - 1
-    yield Chunk(annotation.tables(), records, annotation.rejects, block.position, end)
+    yield Chunk(annotation.tables(), records, annotation.rejects, block.position, end, annotation.skipped)
 
 
 def attributes(text: str) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
@@ -143,7 +148,7 @@ def attributes(text: str) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
 
 
 class Annotation:
-    """What was read of a GTF file, in compact form; `rejects` are the lines that could not be used."""
+    """What was read of a GTF file, in compact form; `rejects` are the lines that could not be used, `skipped` counts what is left out of `tables`."""
 
     def __init__(self, path: Path, build: Assembly) -> None:
         self.path = path
@@ -151,6 +156,7 @@ class Annotation:
         self.genes: dict[str, Feature] = {}
         self.transcripts: dict[str, Feature] = {}
         self.rejects: list[Reject] = []
+        self.skipped: Counter[str] = Counter()
         self._chroms: dict[str, int | None] = {}
         self._begun = False
 
@@ -290,13 +296,15 @@ class Annotation:
             yield identifier, version, g.name or identifier, g.chrom, g.start, g.end, g.strand, g.biotype, g.description
 
     def _alias_rows(self) -> Iterator[tuple[str, str]]:
-        """(alias, gene), each once, without the genes' own symbols."""
+        """(alias, gene), each once, without the genes' own symbols, and without what is too long to be one, or for an index."""
         seen: set[str] = set()
         for key, gene in self.genes.items():
             if (identifier := split_version(key)[0]) not in seen:
                 seen.add(identifier)
-                own = ("", (gene.name or identifier).upper())
-                yield from ((alias, identifier) for alias in sorted({name.upper() for name in gene.aliases}) if alias not in own)
+                others = {name.strip().upper() for name in gene.aliases} - {"", (gene.name or identifier).upper()}
+                short = sorted(alias for alias in others if len(alias) <= _LONGEST_ALIAS)
+                self.skipped[TOO_LONG] += len(others) - len(short)
+                yield from ((alias, identifier) for alias in short)
 
     def _unique(self, kind: str, features: dict[str, Feature]) -> Iterator[tuple[str, str | None, Feature]]:
         """(identifier, version, feature) of each; a second version of an identifier is rejected."""

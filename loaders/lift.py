@@ -1,7 +1,8 @@
 """From one assembly to the other: UCSC chain files, and where they put a locus.
 
 In: a chain file (plain, gzip or bgzip). Out: for a locus its place in the other assembly, or a `Rejected` that names why there is none. Where
-chains overlap the one of the highest score counts, base by base, and a locus has to lie in one aligned block of it. Source:
+chains overlap the one of the highest score counts, base by base, and a locus has to lie in one aligned block of it. MT, which is the same in both
+assemblies, needs no chain. Source:
 genome.ucsc.edu/goldenPath/help/chain.html: 0-based half-open coordinates, those of a chain on the reverse strand from the other end.
 """
 
@@ -16,15 +17,14 @@ import numpy as np
 
 from loaders.assembly_check import from_contigs
 from loaders.errors import InputError
-from loaders.normalize import BAD_CONTIG, Rejected
+from loaders.normalize import BAD_CONTIG, OVER_GAP, Rejected
 from loaders.source import source_file, text_blocks
-from store.assembly import HG19_MT_LENGTH, NAMES, Assembly, chrom_code
+from store.assembly import GRCH37, HG19_MT_LENGTH, NAMES, Assembly, chrom_code
 from store.reference import Reference
 from store.region import pos0, pos1
 
 NOT_COVERED = "not in the chain file"
 DELETED = "deleted in the other assembly"
-OVER_GAP = "REF spans a gap between the assemblies"
 APART = "element whose ends lie on different chains"
 LENGTH_CHANGED = "element changes its length"
 
@@ -32,17 +32,21 @@ LONGEST_CHANGE = 0.05
 """The part of its length by which an element may become longer or shorter."""
 
 _FIELDS = (11, 12)  # after "chain"; the last, the identifier, is missing in some files
+_MT = 25
+_HG19_MT = frozenset(("CHRM", "M"))  # names of MT by which files of GRCh37 may mean hg19's own
 _REMEDY = "Give a UCSC chain file, such as hg19ToHg38.over.chain.gz, or copy it again."
 
 
 class Lifted(NamedTuple):
     """A place in the other assembly: code of the chromosome, 1-based position of the first base on the forward strand, whether the strand is
-    the other one, and which chain says so."""
+    the other one, which chain says so, and the first and the last position of the aligned stretch that it lies in."""
 
     chrom: int
     pos: int
     reverse: bool
     chain: int
+    first: int
+    last: int
 
 
 class Chain(NamedTuple):
@@ -91,7 +95,7 @@ _NOWHERE = _Stretch(0, 0, 0, 0, 0)
 
 @dataclass
 class Lift:
-    """A chain file that leads from `source` to `target`; `digest` is its SHA-256 in hex."""
+    """A chain file that leads from `source` to `target`; `digest` is its SHA-256 in hex. With `same_mt` no chain of it covers MT."""
 
     path: Path
     source: Assembly
@@ -99,6 +103,7 @@ class Lift:
     digest: str
     chains: Sequence[Chain]
     _blocks: dict[int, _Blocks]
+    same_mt: bool = False
     _last: _Stretch = _NOWHERE
 
     @property
@@ -106,8 +111,11 @@ class Lift:
         """What the ledger keeps of it."""
         return {"from": self.source.name, "chain": self.digest}
 
-    def locus(self, chrom: int, pos: int, bases: int = 1) -> Lifted:
-        """Where `bases` bases from a 1-based position lie. Raises Rejected where they are not all in one aligned block."""
+    def locus(self, chrom: int, pos: int, bases: int = 1, name: str = "") -> Lifted:
+        """Where `bases` bases from a 1-based position lie; `name` is that of the chromosome as written. Raises Rejected where they are not all in
+        one aligned block."""
+        if chrom == _MT and self.same_mt and self.source is GRCH37 and name.upper() in _HG19_MT:
+            raise Rejected(NOT_COVERED, f"{name} of hg19 has coordinates of its own; where they are those of MT, call it MT")
         start = pos0(pos)
         last = self._last
         if not (chrom == last.chrom and last.start <= start and start + bases <= last.end):
@@ -115,13 +123,16 @@ class Lift:
         chain = self.chains[last.chain]
         if chain.other_code is None:
             raise Rejected(BAD_CONTIG, f"it lifts to {chain.other_name[:60]}")
-        first = last.origin - (start + bases - 1) if chain.reverse else last.origin + start
-        return Lifted(chain.other_code, pos1(first), chain.reverse, last.chain)
+        if chain.reverse:
+            place, low, high = (last.origin - p for p in (start + bases - 1, last.end - 1, last.start))
+        else:
+            place, low, high = (last.origin + p for p in (start, last.start, last.end - 1))
+        return Lifted(chain.other_code, pos1(place), chain.reverse, last.chain, pos1(low), pos1(high))
 
-    def element(self, chrom: int, start: int, end: int) -> tuple[int, int, int]:
-        """(chromosome code, start, end) of an element, 1-based and inclusive as they are given. Raises Rejected unless both ends lie on one chain
-        and are as far apart as they were, but for `LONGEST_CHANGE`."""
-        first, last = self.locus(chrom, start), self.locus(chrom, end)
+    def element(self, chrom: int, start: int, end: int, name: str = "") -> tuple[int, int, int]:
+        """(chromosome code, start, end) of an element, 1-based and inclusive as they are given; `name` is as for `locus`. Raises Rejected unless
+        both ends lie on one chain and are as far apart as they were, but for `LONGEST_CHANGE`."""
+        first, last = self.locus(chrom, start, name=name), self.locus(chrom, end, name=name)
         if first.chain != last.chain:
             raise Rejected(APART, f"{start} and {end}")
         low, high = sorted((first.pos, last.pos))
@@ -182,7 +193,12 @@ def read_lift(path: Path, store: Assembly) -> Lift:
     rows = np.concatenate(parts)
     codes = np.array([_usable(chain) for chain in chains])[rows[:, 0]]
     made = {int(code): _blocks(rows[codes == code], chains) for code in np.unique(codes[codes > 0])}
-    return Lift(path, source, target, source_file(path).sha256, chains, made)
+    if same_mt := _MT not in made:
+        # The revised Cambridge sequence in both, which chain files of UCSC leave out for hg19's own chrM.
+        length = target.length(_MT)
+        chains.append(Chain(0, 0, NAMES[_MT - 1], length, 0, length, NAMES[_MT - 1], length, False, 0, length, _MT, _MT))
+        made[_MT] = _blocks(np.array([[len(chains) - 1, 0, length, 0]]), chains)
+    return Lift(path, source, target, source_file(path).sha256, chains, made, same_mt)
 
 
 def _check_size(path: Path, line: int, build: Assembly, name: str, code: int | None, size: int) -> None:

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from loaders.errors import InputError
 from loaders.h5ad import check_texts, check_unique, labels
-from loaders.metacell_layout import COUNTS, SOFT_SUMMARY, Sums, column
+from loaders.metacell_layout import SOFT_SUMMARY, Sums, column
+from loaders.metacell_scale import COUNTS
 from store.accession import split_version
 from store.copy import Chunk
 
@@ -133,9 +134,19 @@ def expression(path: Path, sums: Sums, kind: str, scale: str, sizes: np.ndarray 
         elif kind != SOFT_SUMMARY and sizes is not None:
             values /= sizes[:, None]
         mean = values.astype(np.float32)
-    if not (np.isfinite(library).all() and np.isfinite(mean).all()):
+    # The highest tells of all: it is not finite where one is not, and takes no memory.
+    if not (np.isfinite(library).all() and np.isfinite(mean.max(initial=0))):
         raise InputError(path, None, f"{sums.matrix} has numbers too large to add up", "Choose another matrix with --layer.")
     return mean
+
+
+def percentages(positive: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(metacells, genes) float32 percentages of cells with more than 0, of how many have it and of (metacells,) how many there are; NaN of none."""
+    made = positive.astype(np.float32)
+    made *= 100
+    with np.errstate(invalid="ignore"):
+        made /= sizes[:, None].astype(np.float32)
+    return made
 
 
 def named_genes(path: Path, frame: pd.DataFrame) -> tuple[list[str], list[str | None]]:
@@ -166,12 +177,12 @@ def named_genes(path: Path, frame: pd.DataFrame) -> tuple[list[str], list[str | 
 @dataclass
 class Reader:
     """Makes the chunks of a load's expression. `run` has what metacell_run says of the matrix and of peaks; `skipped` and `warnings`
-    come with the first chunk; `size` is that of the file in bytes."""
+    come with the first chunk; `position` is how far the files have been read by then, in bytes."""
 
     metacells: Metacells
     genes: Genes
     run: dict
-    size: int
+    position: int
     skipped: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -182,7 +193,7 @@ class Reader:
         for first in range(after, count, step):
             last = min(count, first + step)
             tables = {"metacell_expression": self._rows(first, last, codes)}
-            chunk = Chunk(tables, last - first, position=self.size * last // count, end=last)
+            chunk = Chunk(tables, last - first, position=self.position, end=last)
             if first == 0:
                 tables |= {"metacell_run": self._run(), "metacell": self._metacells()}
                 chunk.skipped, chunk.warnings = Counter(self.skipped), Counter(self.warnings)

@@ -1,6 +1,7 @@
 """From files and options to a load of metacells: everything that is settled, or refused, before anything is written.
 
-The matrices are read here, a slice at a time, into sums by metacell: what the layout, matrix and scale of a file are, its numbers tell.
+What the files are is settled first; their numbers are read when rows are asked for, a slice at a time, into sums by metacell: they tell which matrix
+counts, and its scale. What they refuse takes the load out again.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,29 +21,32 @@ from loaders.annotation_job import stating
 from loaders.assembly_check import check_assembly
 from loaders.errors import InputError, LoaderError
 from loaders.h5ad import LONGEST, H5ad, check_texts, labels, opened
-from loaders.metacell import Genes, Metacells, Reader, expression, named_genes
+from loaders.metacell import Genes, Metacells, Reader, expression, named_genes, percentages
 from loaders.metacell_layout import (
     CELLS,
     PURITY,
     SOFT_SUMMARY,
     SUMMARY,
     Layout,
-    Sums,
     choose,
     column,
     commonest,
     layout,
     means,
     of_metacells,
-    scale,
     type_column,
 )
 from loaders.metacell_peaks import Peaks, contigs, read_peaks
+from loaders.metacell_scale import SCALES, OfCells, made_of
+from loaders.metacell_scale import scale as scale_of
 from loaders.run import Job, Read, dataset_name
 from loaders.source import Block, source_file
+from store.assembly import Assembly
 from store.assembly import assembly as assembly_of
 from store.copy import Chunk
 from store.genome import genome
+
+T = TypeVar("T")
 
 EMBEDDINGS = ("X_pca", "X_svd", "X_lsi", "X_scVI", "X_diffmap")
 PLOTS = ("X_umap", "X_tsne", "X_draw_graph_fa")
@@ -62,12 +67,46 @@ class _Source:
     layout: Layout
 
 
+@dataclass(frozen=True)
+class _Files:
+    """The files of a load, by what they have; the cells of a file that has them itself are not `beside`."""
+
+    expression: Path
+    beside: Path | None
+    accessible: Path | None
+
+    @property
+    def roles(self) -> dict[str, Path]:
+        """The files that are given, in order."""
+        all_of_them = {"expression": self.expression, "cells": self.beside, "accessibility": self.accessible}
+        return {role: path for role, path in all_of_them.items() if path is not None}
+
+    def open(self, stack: ExitStack) -> tuple[_Source, _Source | None, H5ad | None]:
+        """All of them, open. Raises InputError where one is none, or the cells are not those of the summary."""
+        main = _source(stack.enter_context(opened(self.expression)))
+        beside = None if self.beside is None else _cells(main, stack.enter_context(opened(self.beside)))
+        return main, beside, None if self.accessible is None else stack.enter_context(opened(self.accessible))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What is asked of the numbers, as the ledger keeps it."""
+
+    layer: str | None
+    scale: str | None
+    cell_type: str | None
+    tissue: str | None
+    condition: str | None
+    embedding: str | None
+
+
 def metacell_job(
     conn: psycopg.Connection,
     path: Path,
     *,
     cells: Path | None = None,
     layer: str | None = None,
+    scale: str | None = None,
     atac: Path | None = None,
     cell_type: str | None = None,
     tissue: str | None = None,
@@ -81,61 +120,89 @@ def metacell_job(
 ) -> tuple[Job, Read]:
     """The job and the reader of a load of metacells; the options are those of `vkg load metacells`.
 
-    The files of the job are the one of expression, then that of its cells and that of accessibility where they are given; in memory are 20 bytes
-    for each metacell and gene, 32 where cells stand beside a summary, and one slice of cells. Raises InputError, LoaderError and StoreError for what must not be loaded.
+    The files of the job are the one of expression, then that of its cells and that of accessibility where they are given. Numbers are read when the
+    reader is first asked, and all of them before it gives any row; in memory are then 20 bytes for each metacell and gene, 32 where cells stand
+    beside a summary, and one slice of cells. Raises InputError, LoaderError and StoreError for what must not be loaded.
     """
     build = genome(conn).assembly
     given = assembly_of(assembly) if assembly else None
     for name, text in (("--tissue", tissue), ("--condition", condition)):
         if text is not None and not 0 < len(text) <= LONGEST:
             raise LoaderError(f"{name} has {len(text):,} characters\n  Give 1 to {LONGEST}.")
+    if scale is not None and scale.upper() not in SCALES:
+        raise LoaderError(f"unknown --scale {scale!r}\n  Known are: {', '.join(SCALES).lower()}")
+    options = _Options(layer, scale and scale.upper(), cell_type, tissue, condition, embedding)
+    files = _Files(path, cells, atac)
     with ExitStack() as stack:
-        main = _source(stack.enter_context(opened(path)))
-        beside = None if cells is None else _cells(main, stack.enter_context(opened(cells)))
-        by_cell = main if main.layout.kind == CELLS else beside
-        sums, odd = choose(main.file, main.layout, layer)
-        sizes = by_cell.layout.sizes if by_cell else None
-        scaled = scale(main.file, main.layout.kind, sums, sizes)
-        columns = main.file.columns_of(sums.matrix)
-        names, identifiers = named_genes(path, columns)
-        percent = _percent(sums, columns, main, beside)
-        mean = expression(path, sums, main.layout.kind, scaled, sizes)
-        found = _metacells(main, by_cell, cell_type, tissue, condition, embedding)
-        peaks: Peaks | None = None
-        if atac is not None:
-            accessible = stack.enter_context(opened(atac))
+        *_, accessible = files.open(stack)
+        if accessible is not None:
             named = iter([Block(1, contigs(accessible), 0)])
-            check_assembly(conn, atac, stating(None), named, store=build, given=given, reference=None)
-            peaks = read_peaks(accessible, main.layout.names, build)
+            check_assembly(conn, accessible.path, stating(None), named, store=build, given=given, reference=None)
         elif given:
             check_assembly(conn, path, stating(None), iter(()), store=build, given=given, reference=None)
+    roles = list(files.roles)
+    made: list[tuple[Reader, Peaks | None]] = []
+
+    def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
+        if roles[ordinal] == "cells":
+            return
+        if not made:
+            made.append((yield from _readers(files, options, build)))
+        expressed, peaks = made[0]
+        if roles[ordinal] == "expression":
+            yield from expressed.read(after)
+        elif peaks is not None:
+            yield from peaks.read(after)
+
+    sources = [source_file(each) for each in files.roles.values()]
+    ledger = {**asdict(options), "roles": roles}
+    return Job("metacells", sources, dataset or dataset_name(path), version, ledger, hold=hold, strict=strict), chunks
+
+
+def _readers(files: _Files, options: _Options, build: Assembly) -> Generator[Chunk, None, tuple[Reader, Peaks | None]]:
+    """What makes the rows, of the numbers of all files; gives chunks that tell how far they are read. Raises InputError."""
+    with ExitStack() as stack:
+        main, beside, accessible = files.open(stack)
+        path, kind = files.expression, main.layout.kind
+        by_cell = main if kind == CELLS else beside
+        before = [path.stat().st_size, beside.file.path.stat().st_size if beside else 0]
+        sums, odd = yield from _telling(choose(main.file, main.layout, options.layer), 0, before[0])
+        columns = main.file.columns_of(sums.matrix)
+        names, identifiers = named_genes(path, columns)
+        counts = _counts(main, by_cell)
+        of_cells: OfCells | None = None
+        if beside is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = counts @ sums.total if kind == SOFT_SUMMARY else sums.total.sum(axis=0)
+            of_cells = yield from _telling(made_of(beside.file, beside.layout, list(columns.index), total), before[0], before[1])
+        sizes = by_cell.layout.sizes if by_cell else None
+        scaled, doubtful = scale_of(main.file, kind, sums, sizes, of_cells, options.scale)
+        positive = of_cells.positive if of_cells else sums.positive
+        percent = None if sizes is None else percentages(positive, sizes)
+        mean = expression(path, sums, kind, scaled, sizes)
+        found = _metacells(main, by_cell, counts, options)
+        run: dict[str, object] = {"layout": kind, "matrix": sums.matrix, "scale": scaled}
+        del sums, of_cells, positive  # which peaks need no more
+        peaks: Peaks | None = None
+        if accessible is not None:
+            size = accessible.path.stat().st_size
+            peaks = yield from _telling(read_peaks(accessible, main.layout.names, build), sum(before), size)
         left_out = Counter({WITHOUT: main.layout.without})
         if beside:
             left_out[OTHER_CELLS] = beside.layout.without
-    run = {"layout": main.layout.kind, "matrix": sums.matrix, "scale": scaled}
-    of_peaks = {"peak_count": len(peaks.ordinal) if peaks else 0, "peak_matrix": peaks.matrix if peaks else None}
-    reader = Reader(found, Genes(names, identifiers, mean, percent), {**run, **of_peaks}, path.stat().st_size, +left_out, Counter(odd))
-    roles = {"expression": path, **({"cells": cells} if cells else {}), **({"accessibility": atac} if atac else {})}
+    run |= {"peak_count": len(peaks.ordinal) if peaks else 0, "peak_matrix": peaks.matrix if peaks else None}
+    read = sum(each.stat().st_size for each in files.roles.values())
+    return Reader(found, Genes(names, identifiers, mean, percent), run, read, +left_out, Counter([*odd, *doubtful])), peaks
 
-    def chunks(ordinal: int, after: int) -> Generator[Chunk, None, None]:
-        role = list(roles)[ordinal]
-        if role == "expression":
-            yield from reader.read(after)
-        elif role == "accessibility" and peaks is not None:
-            yield from peaks.read(after)
 
-    options = {
-        **run,
-        "layer": layer,
-        "cell_type": cell_type,
-        "tissue": tissue,
-        "condition": condition,
-        "embedding": embedding,
-        "roles": list(roles),
-    }
-    files = [source_file(each) for each in roles.values()]
-    own = dataset or dataset_name(path)
-    return Job("metacells", files, own, version, options, hold=hold, strict=strict), chunks
+def _telling(reading: Generator[float, None, T], before: int, size: int) -> Generator[Chunk, None, T]:
+    """Empty chunks for the parts of a file of some size that are read, 0 to 1, where others were read before; returns what came of them."""
+    while True:
+        try:
+            done = next(reading)
+        except StopIteration as end:
+            return end.value
+        yield Chunk({}, 0, position=before + int(size * done))
 
 
 def _source(file: H5ad) -> _Source:
@@ -164,47 +231,25 @@ def _cells(main: _Source, file: H5ad) -> _Source:
     return _Source(file, here)
 
 
-def _percent(sums: Sums, columns: pd.DataFrame, main: _Source, beside: _Source | None) -> np.ndarray | None:
-    """(metacells, genes) float32 percentages of cells with more than 0, None where no cells are known."""
-    positive, sizes = sums.positive, main.layout.sizes
-    if beside is not None:
-        of_cells, _ = choose(beside.file, beside.layout)
-        place = pd.Index(beside.file.columns_of(of_cells.matrix).index)
-        if not place.is_unique:
-            raise InputError(beside.file.path, None, "genes are there more than once", "Make them unique: adata.var_names_make_unique()")
-        where = place.get_indexer(columns.index)
-        if (where < 0).any():
-            missing = list(columns.index[where < 0])
-            shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-            raise InputError(
-                beside.file.path, None, f"{of_cells.matrix} lacks {len(missing):,} genes of the summary: {shown}",
-                "Give --cells the file that the summary was made of.",
-            )  # fmt: skip
-        positive, sizes = of_cells.positive[:, where], beside.layout.sizes
-    elif main.layout.kind != CELLS:
-        return None
-    with np.errstate(invalid="ignore"):
-        return (positive * np.float32(100) / sizes[:, None].astype(np.float32)).astype(np.float32)
-
-
-def _metacells(
-    main: _Source, by_cell: _Source | None, cell_type: str | None, tissue: str | None, condition: str | None, embedding: str | None
-) -> Metacells:
-    """What the metacells are. Raises InputError where an option names what is not there."""
-    types, purity = _types(main, by_cell, cell_type)
-    count = len(main.layout.names)
+def _counts(main: _Source, by_cell: _Source | None) -> np.ndarray:
+    """(metacells,) float64 numbers of cells, or sums of their weights; NaN where nobody knows."""
     if main.layout.kind == SOFT_SUMMARY:
-        counts = _sizes(main.file)
-    else:
-        counts = by_cell.layout.sizes.astype(np.float64) if by_cell else np.full(count, np.nan)
-    embedded = _embedding(main, by_cell, embedding)
+        return _sizes(main.file)
+    return by_cell.layout.sizes.astype(np.float64) if by_cell else np.full(len(main.layout.names), np.nan)
+
+
+def _metacells(main: _Source, by_cell: _Source | None, counts: np.ndarray, options: _Options) -> Metacells:
+    """What the metacells are. Raises InputError where an option names what is not there."""
+    types, purity = _types(main, by_cell, options.cell_type)
+    count = len(main.layout.names)
+    embedded = _embedding(main, by_cell, options.embedding)
     plotted = next((n for n in PLOTS if by_cell and n in by_cell.file.obsm and by_cell.file.obsm[n].shape[1] >= 2), None)
     return Metacells(
         main.layout.names,
         types,
         purity,
-        [tissue] * count if tissue else _said(main, by_cell, "tissue"),
-        [condition] * count if condition else _said(main, by_cell, "condition"),
+        [options.tissue] * count if options.tissue else _said(main, by_cell, "tissue"),
+        [options.condition] * count if options.condition else _said(main, by_cell, "condition"),
         counts,
         embedded,
         means(by_cell.file, embedded, by_cell.layout) if by_cell and embedded else None,

@@ -7,7 +7,7 @@ whose matrices are sums over cells, and summarize_by_soft_SEACell one of weighte
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,8 @@ from scipy import sparse
 
 from loaders.errors import InputError
 from loaders.h5ad import H5ad, Stored, check_texts, check_unique, labels
-from loaders.progress import Progress
 
 CELLS, SUMMARY, SOFT_SUMMARY = "CELLS", "SUMMARY", "SOFT_SUMMARY"
-COUNTS, LOGGED = "COUNTS", "LOGGED"
 
 LABEL = "SEACell"
 MATRICES = ("layers/counts", "layers/raw", "raw.X", "X")
@@ -32,9 +30,6 @@ CELL_TYPES = (
 """Columns of cell types, best first, in any case."""
 
 PURITY = "_purity"
-
-_HIGHEST_LOG = 20
-"""log1p of anything normalised to 10^4 to 10^8 is below: log1p(10^8) is 18.4."""
 
 _NAME = re.compile(r"(?:.*[^A-Za-z0-9])?SEACell-\d+(?:[^A-Za-z0-9].*)?")
 _HARD = "SEACell-"
@@ -117,45 +112,46 @@ def of_metacells(found: Layout, names: Sequence[str]) -> Layout:
     return Layout(found.kind, list(names), np.where(found.member < 0, -1, moved[found.member]))
 
 
-def add_up(file: H5ad, matrix: Stored, found: Layout) -> Sums:
+def add_up(file: H5ad, matrix: Stored, found: Layout) -> Generator[float, None, Sums]:
     """Sums of a matrix by metacell, made a slice at a time by a product with the indicator of who is whose.
 
-    In memory are 12 bytes for each metacell and column, and one slice. Raises Scaled at a negative number, InputError at one that is not finite.
+    Gives, after each slice, the part of the matrix that was read, 0 to 1. In memory are 12 bytes for each metacell and column, and one slice. Raises Scaled at a negative number, InputError at one that is not finite.
     """
     shape = (len(found.names), matrix.shape[1])
     total, positive, whole, highest = np.zeros(shape), np.zeros(shape, np.int32), True, 0.0
-    size = file.path.stat().st_size
-    with Progress(f"reading {file.path.name}", size) as progress:
-        for part in matrix.slices():
-            numbers = part.values.data if sparse.issparse(part.values) else part.values.ravel()
-            if len(numbers):
-                if numbers.min() < 0:
-                    raise Scaled(part.columns.start + _column(part.values, lambda values: values < 0))
-                if not np.isfinite(numbers).all():
-                    column = part.columns.start + _column(part.values, lambda values: ~np.isfinite(values))
-                    name = file.columns_of(matrix.name).index[column]
-                    remedy = "Put numbers in their place, or choose another matrix with --layer."
-                    raise InputError(file.path, None, f"{matrix.name} has NaN or infinity, at {name}", remedy)
-                whole = whole and bool((numbers == np.floor(numbers)).all())
-                highest = max(highest, float(numbers.max()))
-            _add(part.values, found.member[part.rows], part.columns.start, total, positive)
-            progress.update(int(size * part.done), 0)
+    for part in matrix.slices():
+        numbers = part.values.data if sparse.issparse(part.values) else part.values.ravel()
+        if len(numbers):
+            if numbers.min() < 0:
+                raise Scaled(part.columns.start + _column(part.values, lambda values: values < 0))
+            if not np.isfinite(numbers).all():
+                column = part.columns.start + _column(part.values, lambda values: ~np.isfinite(values))
+                name = file.columns_of(matrix.name).index[column]
+                remedy = "Put numbers in their place, or choose another matrix with --layer."
+                raise InputError(file.path, None, f"{matrix.name} has NaN or infinity, at {name}", remedy)
+            whole = whole and bool((numbers == np.floor(numbers)).all())
+            highest = max(highest, float(numbers.max()))
+        _add(part.values, found.member[part.rows], part.columns.start, total, positive)
+        yield part.done
     return Sums(matrix.name, total, positive, whole, highest)
 
 
 def means(file: H5ad, name: str, found: Layout) -> np.ndarray:
     """(metacells, dimensions) float32 means of a table of obsm over the rows of each metacell, NaN where it has no rows.
 
-    Raises InputError where the table has a number that is not finite.
+    Raises InputError where the row of a metacell has a number that is not finite.
     """
     table = file.obsm[name]
     shape = (len(found.names), table.shape[1])
     total, positive = np.zeros(shape), np.zeros(shape, np.int32)
     for part in table.slices():
-        numbers = part.values.data if sparse.issparse(part.values) else part.values
-        if not np.isfinite(numbers).all():
-            raise InputError(file.path, None, f"obsm {name} has NaN or infinity", "Choose another with --embedding, or make it anew.")
-        _add(part.values, found.member[part.rows], part.columns.start, total, positive)
+        member = found.member[part.rows]
+        wrong = _rows(part.values, lambda values: ~np.isfinite(values))
+        if len(wrong := wrong[member[wrong] >= 0]):
+            cell = file.obs.index[part.rows.start + wrong[0]]
+            remedy = "Choose another with --embedding, or make it anew."
+            raise InputError(file.path, None, f"obsm {name} has NaN or infinity, at {cell}", remedy)
+        _add(part.values, member, part.columns.start, total, positive)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = (total / found.sizes[:, None]).astype(np.float32)
     if np.isinf(mean).any():
@@ -163,17 +159,17 @@ def means(file: H5ad, name: str, found: Layout) -> np.ndarray:
     return mean
 
 
-def choose(file: H5ad, found: Layout, layer: str | None = None) -> tuple[Sums, list[str]]:
+def choose(file: H5ad, found: Layout, layer: str | None = None) -> Generator[float, None, tuple[Sums, list[str]]]:
     """The sums of the matrix of expression, and what is odd about the choice.
 
     It is the one asked for (a layer's name, X, raw), which must not be scaled, else the first of MATRICES that is there and not scaled: values
-    below 0 are no expression. Raises InputError where there is none.
+    below 0 are no expression. Gives the part of a matrix that was read, 0 to 1. Raises InputError where there is none.
     """
     names = [name for name in MATRICES if name in file.matrices] if layer is None else [_asked(file, layer)]
     passed: list[str] = []
     for name in names:
         try:
-            sums = add_up(file, file.matrices[name], found)
+            sums = yield from add_up(file, file.matrices[name], found)
         except Scaled as why:
             if layer is not None:
                 where = f"{name} is scaled: it has negative values, as of {file.columns_of(name).index[why.column]}"
@@ -183,26 +179,13 @@ def choose(file: H5ad, found: Layout, layer: str | None = None) -> tuple[Sums, l
         if layer is None and name != "X" and "X" in file.matrices and "X" not in passed and _begins_negative(file.matrices["X"]):
             passed.append("X")
         return sums, [f"{each} is scaled (negative values): {name} was used instead" for each in passed]
+    raise no_expression(file, passed)
+
+
+def no_expression(file: H5ad, passed: Sequence[str]) -> InputError:
+    """The error for a file without a matrix of expression; those that were passed over are scaled."""
     why_not = f"scaled (negative values): {', '.join(passed)}" if passed else "none of " + ", ".join(MATRICES)
-    raise InputError(file.path, None, f"no matrix of expression: {why_not}", f"Keep the counts: adata.layers['counts']. {_there(file)}")
-
-
-def scale(file: H5ad, kind: str, sums: Sums, sizes: np.ndarray | None) -> str:
-    """COUNTS or LOGGED: whole numbers are counts; others are logged where none is above 20 for a cell, since log1p of anything per 10^4 to 10^8
-    stays below, else counts (as decontaminated ones are). Sums are looked at per cell: `sizes` (metacells,) are the numbers of cells.
-
-    Raises InputError for sums that are not whole where nobody knows of how many cells.
-    """
-    if sums.whole:
-        return COUNTS
-    if kind != SUMMARY:
-        return LOGGED if sums.highest <= _HIGHEST_LOG else COUNTS
-    if sizes is None:
-        raise InputError(
-            file.path, None, f"{sums.matrix} has sums that are not whole, of logged values or of corrected counts: how many cells each is of decides",
-            "Give the file of the cells too: --cells CELLS.h5ad, or load that one alone.",
-        )  # fmt: skip
-    return LOGGED if float((sums.total / sizes[:, None]).max(initial=0)) <= _HIGHEST_LOG else COUNTS
+    return InputError(file.path, None, f"no matrix of expression: {why_not}", f"Keep the counts: adata.layers['counts']. {_there(file)}")
 
 
 def column(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
@@ -260,6 +243,14 @@ def _column(values: Any, wrong: Callable[[np.ndarray], np.ndarray]) -> int:
         table = values.tocoo()
         return int(table.col[np.flatnonzero(wrong(table.data))[0]])
     return int(np.argwhere(wrong(values))[0][1])
+
+
+def _rows(values: Any, wrong: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The rows of a slice that have numbers that are wrong."""
+    if sparse.issparse(values):
+        table = values.tocoo()
+        return np.unique(table.row[wrong(table.data)])
+    return np.flatnonzero(wrong(values).any(axis=1))
 
 
 def _begins_negative(matrix: Stored) -> bool:

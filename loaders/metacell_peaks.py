@@ -18,7 +18,8 @@ import pyarrow as pa
 from loaders.errors import InputError
 from loaders.h5ad import H5ad, check_unique
 from loaders.metacell import CHUNK_VALUES, expression, lists
-from loaders.metacell_layout import COUNTS, SOFT_SUMMARY, SUMMARY, Scaled, add_up, choose, layout, of_metacells
+from loaders.metacell_layout import SOFT_SUMMARY, SUMMARY, Scaled, add_up, choose, layout, of_metacells
+from loaders.metacell_scale import COUNTS
 from store.assembly import NAMES, Assembly, chrom_code
 from store.copy import Chunk
 from store.region import length_class, pos1
@@ -59,7 +60,7 @@ class Peaks:
     end: np.ndarray
     access: np.ndarray
     open: np.ndarray | None
-    size: int
+    position: int
     skipped: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -68,7 +69,7 @@ class Peaks:
         count, step = len(self.ordinal), max(1, CHUNK_VALUES // len(self.access))
         for first in range(after, count, step):
             last = min(count, first + step)
-            chunk = Chunk({"metacell_peak": self._rows(first, last)}, last - first, position=self.size * last // count, end=last)
+            chunk = Chunk({"metacell_peak": self._rows(first, last)}, last - first, position=self.position, end=last)
             if first == 0:
                 chunk.skipped, chunk.warnings = Counter(self.skipped), Counter(self.warnings)
             yield chunk
@@ -93,12 +94,12 @@ def contigs(file: H5ad) -> list[str]:
     return list(dict.fromkeys(found[1] for name in file.var.index if (found := _PEAK.fullmatch(name))))
 
 
-def read_peaks(file: H5ad, names: Sequence[str], build: Assembly) -> Peaks:
+def read_peaks(file: H5ad, names: Sequence[str], build: Assembly) -> Generator[float, None, Peaks]:
     """The peaks of a file, and their accessibility in the metacells that are named: natural logarithm of 1 + fragments per 10,000 of the
     metacell's in all peaks of the file.
 
     Metacells are matched by name; those that the file does not have get nothing, those that nobody named are left out and counted, as are peaks
-    on other contigs. Raises InputError for what is no peak, lies beyond its chromosome, or is no count.
+    on other contigs. Gives the part of a matrix that was read, 0 to 1. Raises InputError for what is no peak, lies beyond its chromosome, or is no count.
     """
     found = layout(file)
     if found.kind == SOFT_SUMMARY:
@@ -109,7 +110,7 @@ def read_peaks(file: H5ad, names: Sequence[str], build: Assembly) -> Peaks:
         raise InputError(
             file.path, None, f"none of its metacells is one of the file of expression: {shown}", "Metacells are matched by name."
         )
-    sums, odd = choose(file, here)
+    sums, odd = yield from choose(file, here)
     if not sums.whole:
         raise InputError(
             file.path, None, f"{sums.matrix} has numbers that are not whole: they are no counts of fragments",
@@ -122,11 +123,12 @@ def read_peaks(file: H5ad, names: Sequence[str], build: Assembly) -> Peaks:
     is_open: np.ndarray | None = None
     if found.kind == SUMMARY and _OPEN in file.matrices and sums.matrix != "raw.X":
         try:
-            is_open = (add_up(file, file.matrices[_OPEN], here).positive[:, ordinal] > 0).astype(np.float32)
+            opened = yield from add_up(file, file.matrices[_OPEN], here)
         except Scaled as why:
             raise InputError(
                 file.path, None, f"OpenPeaks is negative at {file.var.index[why.column]}", "It is 1 or 0, or true or false."
             ) from None
+        is_open = (opened.positive[:, ordinal] > 0).astype(np.float32)
         is_open[absent] = np.nan
     left_out = Counter(
         {OTHER_CONTIGS: elsewhere, OTHER_METACELLS: len(set(found.names)) - int(here.sizes.astype(bool).sum()), WITHOUT: found.without}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +32,9 @@ NO_SEQUENCE = "indel where there is no reference sequence"
 SWAPPED = "REF and ALT are swapped in {}"
 """Reason, with the name of the assembly, where what is said of an ALT says nothing of the REF in its place."""
 
+OVER_GAP = "REF spans a gap between the assemblies"
+"""Also where an indel may be moved to the gap, so that it is another one beyond it."""
+
 NOT_CHECKED = "REF not checked, no reference sequence there"
 
 NOT_VARIANTS = {".": "no variant: no ALT", "*": "no variant: *", "<*>": "no variant: <*>", "<NON_REF>": "no variant: <NON_REF>"}
@@ -42,6 +46,7 @@ _BREAKEND = re.compile(r".*[\[\]].*|\..+|.+\.")
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 _UNSEEN = (0, 0)
 _SHOWN = 60
+_WINDOW = 64  # bases looked at to the right at first; repeats that are longer double it
 
 
 class Rejected(Exception):
@@ -76,8 +81,8 @@ class Site(NamedTuple):
     """Where a record stands in the store's assembly, on the forward strand.
 
     `chrom` is a code, `pos` the 1-based position of the first base of `ref`, which is in upper case. Where the record was lifted over, `source` is
-    CHROM:POS:REF as in the file, and `reverse` tells that its alleles are of the other strand there. `expected` is what the reference has,
-    where that is not `ref`, but may be the ALT.
+    CHROM:POS:REF as in the file, `reverse` tells that its alleles are of the other strand there, and `aligned` are the first and the last
+    position of the aligned stretch that it lies in. `expected` is what the reference has, where that is not `ref`, but may be the ALT.
     """
 
     chrom: int
@@ -86,6 +91,7 @@ class Site(NamedTuple):
     source: str | None = None
     reverse: bool = False
     expected: str | None = None
+    aligned: tuple[int, int] | None = None
 
     @property
     def swapped(self) -> bool:
@@ -109,7 +115,8 @@ _made = tuple.__new__
 class Normalizer:
     """Brings alleles to their normal form. Without a reference, and only with `unnormalized`, indels are just trimmed.
 
-    With `lift`, records are of its source assembly. With that or `swaps`, a REF may be what the reference does not have, where the ALT is.
+    With `lift`, records are of its source assembly. With that or `swaps`, a REF may be what the reference does not have, where the ALT is;
+    of another length only with `swaps` and without `lift`: where both are of one assembly, nothing else explains that.
     `warnings` counts what was loaded but could not be checked.
     """
 
@@ -130,7 +137,7 @@ class Normalizer:
         code, number = self._locus(chrom, pos)
         if self.lift is None:
             return Site(code, number, "")
-        lifted = self.lift.locus(code, number)
+        lifted = self.lift.locus(code, number, name=chrom)
         return Site(lifted.chrom, lifted.pos, "", f"{chrom}:{pos}", lifted.reverse)
 
     def site(self, chrom: str, pos: str, ref: str) -> Site:
@@ -146,18 +153,18 @@ class Normalizer:
         if self.lift is not None:
             if not _ALLELE.fullmatch(upper):
                 raise _bad_ref(ref)
-            lifted = self.lift.locus(code, number, len(upper))
+            lifted = self.lift.locus(code, number, len(upper), chrom)
             upper = reverse_complement(upper) if lifted.reverse else upper
             expected = self._expected(lifted.chrom, lifted.pos, upper)
-            return Site(lifted.chrom, lifted.pos, upper, f"{chrom}:{pos}:{ref}", lifted.reverse, expected)
+            return Site(lifted.chrom, lifted.pos, upper, f"{chrom}:{pos}:{ref}", lifted.reverse, expected, (lifted.first, lifted.last))
         start = number - self._first
         if code == self._chrom and start >= 0 and self._text[start : start + len(upper)] == upper != "":
-            return _made(Site, (code, number, upper, None, False, None))
+            return _made(Site, (code, number, upper, None, False, None, None))
         return Site(code, number, upper, expected=self._expected(code, number, upper))
 
     def normal(self, site: Site, alt: str) -> tuple[int, int, str, str]:
         """The normal form (chromosome, pos, ref, alt) of one ALT, in upper case as the file has it, of the record of a site. Raises Rejected."""
-        chrom, pos, ref, _, reverse, expected = site
+        chrom, pos, ref, _, reverse, expected, stretch = site
         if ref in _BASES and alt in _BASES and ref != alt and not reverse and expected is None:
             return chrom, pos, ref, alt
         if not _ALLELE.fullmatch(alt):
@@ -167,18 +174,36 @@ class Normalizer:
         if ref == alt:
             raise Rejected(NO_CHANGE)
         if expected is not None:
-            if alt != expected:
+            if alt != (expected if len(alt) == len(ref) else self._of_length(len(alt), site)):
                 raise _mismatch(expected)
             ref, alt = alt, ref
         if len(ref) == len(alt):
             return chrom, *trim(pos, ref, alt)
         if (reference := self.reference) and pos + len(ref) - 1 <= reference.length(chrom):
-            aligned = left_align(pos, ref, alt, lambda start, end: reference.fetch(chrom, start, end))
+
+            def fetch(start: int, end: int) -> str:
+                return reference.fetch(chrom, start, end)
+
+            aligned = left_align(pos, ref, alt, fetch)
             if _BASES.issuperset(aligned[1]) and aligned[2]:
+                if stretch is not None:
+                    first, last = _context(*aligned, fetch)
+                    if first < stretch[0] or min(last, self.assembly.length(chrom)) > stretch[1]:
+                        raise Rejected(OVER_GAP, f"what it is depends on {NAMES[chrom - 1]}:{first}-{last} of {self.assembly.name}")
                 return chrom, *aligned
-        if self.unnormalized:
+        if self.unnormalized and stretch is None:
             return chrom, *trim(pos, ref, alt)
         raise Rejected(NO_SEQUENCE, "give a --reference that has it, or load with --unnormalized")
+
+    def _of_length(self, bases: int, site: Site) -> str | None:
+        """What the reference has in place of REF, in so many bases; None where that does not tell whether REF and ALT are swapped.
+
+        Of what is lifted over it does not: of a deletion whose REF is not there the ALT mostly is, as it is but the base before, and the
+        assemblies differ in what is deleted.
+        """
+        if self.lift is not None or self.reference is None:
+            return None
+        return self.reference.fetch(site.chrom, site.pos, site.pos + bases - 1)
 
     def _locus(self, chrom: str, pos: str) -> tuple[int, int]:
         """(chromosome code, 1-based position) in the assembly of the file. Raises Rejected."""
@@ -227,6 +252,27 @@ class Normalizer:
 def reverse_complement(bases: str) -> str:
     """The same bases, of A, C, G, T and N in upper case, as read on the other strand."""
     return bases.translate(_COMPLEMENT)[::-1]
+
+
+def _context(pos: int, ref: str, alt: str, fetch: Callable[[int, int], str]) -> tuple[int, int]:
+    """The first and the last position, 1-based, that decide what alleles of unlike length, left-aligned, are: of an inserted or deleted sequence
+    all places where it may stand as well, and the base on either side; `fetch` is as in `store.allele.left_align`."""
+    longer, shorter = (ref, alt) if len(ref) > len(alt) else (alt, ref)
+    if len(shorter) > 1 or shorter not in (longer[0], longer[-1]):
+        return max(1, pos - 1), pos + len(ref)
+    before = longer[0] == shorter  # else it begins its chromosome, and the base that both have is after it
+    sequence = longer[1:] if before else longer[:-1]
+    begin = pos + before
+    beyond = begin + len(sequence) if longer is ref else begin
+    # It may be moved one base to the right where the base after it is its first, that is, as long as what follows repeats with its period.
+    end, window = beyond, _WINDOW
+    while more := fetch(end, end + window - 1):
+        for base in more:
+            if base != sequence[(end - beyond) % len(sequence)]:
+                return pos, end
+            end += 1
+        window *= 2
+    return pos, end
 
 
 def _beyond(assembly: Assembly, chrom: int) -> str:

@@ -27,6 +27,7 @@ from store.copy import Chunk, Reject
 from store.database import wrap_errors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
+from store.release import current
 
 _ROWS = {
     "variants": ("variant_record",),
@@ -42,6 +43,13 @@ _ROWS = {
     "metacells": ("metacell",),
 }
 """The tables that a load of each kind is about."""
+
+_ENDINGS = (
+    ".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec", ".h5", ".h5ad",
+)  # fmt: skip
+
+_MAY_BE_EMPTY = ("ibd",)
+"""The kinds of which nothing is a result: that nobody shares by descent."""
 
 Read = Callable[[int, int], Generator[Chunk, None, None]]
 """(ordinal of the file, line after which to begin) -> its chunks; their `end` is such a line. A chunk without rows and records
@@ -116,7 +124,7 @@ def ingest(conn: psycopg.Connection, job: Job, read: Read) -> Outcome | AlreadyL
                             for chunk in chunks:
                                 progress.update(chunk.position, chunk.records)
                                 interrupts.stop_if_asked()
-                _refuse_nothing(load, job)
+                _refuse_nothing(conn, load, job)
                 interrupts.no_more()
                 release = load.finish()
         except BaseException as error:
@@ -153,9 +161,12 @@ def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: b
     load.file_done(ordinal)
 
 
-def _refuse_nothing(load: Load, job: Job) -> None:
-    """Raises InputError where every record was rejected: published, such a load would replace a good version by nothing."""
-    if load.reasons and not any(load.counts[table] for table in _ROWS[job.kind]):
+def _refuse_nothing(conn: psycopg.Connection, load: Load, job: Job) -> None:
+    """Raises InputError where every record was rejected, or where there is none and another version is visible: published, such a load would replace
+    it by nothing."""
+    if any(load.counts[table] for table in _ROWS[job.kind]):
+        return
+    if load.reasons:
         reason, n = load.reasons.most_common(1)[0]
         raise InputError(
             job.files[0].path,
@@ -163,6 +174,20 @@ def _refuse_nothing(load: Load, job: Job) -> None:
             f"nothing of it could be loaded: {n:,} of {load.counts['records']:,} records rejected for: {reason}",
             "Check the options, and that it is the file you mean; --strict names the first line.",
         )
+    if job.kind not in _MAY_BE_EMPTY and not job.hold and (version := _visible(conn, load.dataset, job.kind)):
+        raise InputError(
+            job.files[0].path, None, f"nothing in it to load, in place of {load.dataset} {version}",
+            f"Check that it is the file you mean. To have nothing of {load.dataset}: vkg unload {load.dataset}@{version}",
+        )  # fmt: skip
+
+
+def _visible(conn: psycopg.Connection, dataset: str, kind: str) -> str | None:
+    """The visible version of a dataset, where it has anything."""
+    found = conn.execute(
+        "SELECT l.version, l.counts FROM load l JOIN dataset d USING (dataset_id) WHERE d.name = %s AND l.load_id = ANY(%s)",
+        (dataset, current(conn).loads),
+    ).fetchone()
+    return found[0] if found and any(found[1].get(table) for table in _ROWS[kind]) else None
 
 
 def _abort(load: Load, rejects: Sequence[RejectsFile]) -> str:
@@ -266,6 +291,6 @@ def summary(outcome: Outcome | AlreadyLoaded) -> Iterator[str]:
 def dataset_name(path: Path) -> str:
     """The name of a dataset whose file was given none: the file's, without its endings."""
     name = path.name
-    for ending in (".gz", ".bgz", ".vcf", ".bcf", ".gtf", ".tsv", ".txt", ".csv", ".panel", ".ped", ".fam", ".psam", ".eigenvec", ".h5", ".h5ad"):
+    for ending in _ENDINGS:
         name = name.removesuffix(ending)
     return name or path.name

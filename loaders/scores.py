@@ -207,7 +207,7 @@ class _Batch:
 
     def read(self, blocks: Iterable[Block], begin: int, add: Callable[[int, str], None]) -> Iterator[Chunk]:
         """Gives a chunk whenever one is full, of the lines from line `begin`, each of which `add` takes apart."""
-        end = position = 0
+        end, position = max(1, begin - 1), 0  # the first chunk comes once, in a file without records too
         for block in blocks:
             position = block.position
             for number, line in enumerate(block.lines[max(0, begin - block.first) :], max(begin, block.first)):
@@ -219,7 +219,7 @@ class _Batch:
                     add(number, line)
                 except Rejected as why:
                     self.reject(number, line, why)
-                if len(self._line) >= CHUNK_ROWS:
+                if len(self._line) + len(self._rejects) >= CHUNK_ROWS:
                     yield self._take(position, end)
         if self._records or self._first:
             yield self._take(position, end)

@@ -143,7 +143,7 @@ class Reader:
                     add(number, cells, shown)
                 except Rejected as why:
                     self._reject(number, shown, why)
-                if len(self._rows) >= CHUNK_ROWS:
+                if len(self._rows) + len(self._rejects) >= CHUNK_ROWS:
                     yield self._take(first, position, end)
                     first = {}
         if first or self._records:
@@ -226,7 +226,8 @@ class Reader:
             return
         stretch, source = (chrom, pos1(start), end), None
         if self.normalizer.lift is not None:
-            stretch, source = self.normalizer.lift.element(*stretch), f"{said['chrom']}:{pos1(start)}-{end}"
+            stretch = self.normalizer.lift.element(*stretch, said["chrom"])
+            source = f"{said['chrom']}:{pos1(start)}-{end}"
         place = (*stretch, *(None if (text := said.get(f, "")) in _MISSING else text for f in ("name", "class")))
         target = (gene_id, gene, _name(said, "cell_type") or self.cell_type, self.tissue)
         self._rows.append((self.file, number, *place, *target, score, None if distance is None else math.floor(distance), promoter, source))

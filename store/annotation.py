@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .gene import target
 from .read import By, Order, Read
 from .variant import COUNTED_AGAIN, NAMED_LOADS
 
@@ -20,6 +21,7 @@ CONSEQUENCE = Read(
         "terms": "t.terms",
         "impact": "(ARRAY['HIGH','MODERATE','LOW','MODIFIER'])[t.impact]",
         "gene_id": "t.gene_id",
+        "target_id": target("t.gene_id", "t.symbol"),
         "symbol": "t.symbol",
         "transcript_id": "t.transcript_id",
         "transcript_stable_id": "t.transcript_stable_id",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .read import SHORTEST, By, Order, Read
-from .tissue import ASSAYS
+from .tissue import ASSAYS, TISSUES
 from .variant import NAMED_LOADS, VARIANT
 
 REACH = 57_344
@@ -44,7 +44,7 @@ ENFORMER = Read(
         "over_threshold": "t.over_threshold",
         "track_count": "r.track_count",
         "tracks_kept": "r.tracks_kept",
-        "components": "coalesce(t.components, '{}')",
+        "components": "coalesce(t.components::text[]::float8[], '{}')",
         "swapped": "t.swapped",
         "source_locus": "t.source_locus",
         "line": "t.line",
@@ -72,7 +72,7 @@ TRACK = Read(
         "identifier": "t.identifier",
         "assay": _ASSAY,
         "description": "t.description",
-        "tissue": "t.tissue",
+        "tissue": f"CASE WHEN t.tissue IN ({', '.join(map(repr, TISSUES))}) THEN t.tissue END",  # tables of tissues change
     },
     by={"pk": By("t.track_id = ANY(:keys)", parent="t.track_id"), "all": By()},
     orders={"index": Order(("t.track_id",))},
@@ -83,22 +83,34 @@ TRACK = Read(
     },
 )
 
-# ---- variants by what they are predicted to change; of several loads the latest that has the variant speaks
+# ---- variants by what they are predicted to change; of several loads of a score the latest that has the variant speaks
 
 _PLACE = "array_position(r.summaries, :summary)"
+_STARTS = """SELECT n.chrom, CASE n.strand WHEN 1 THEN n.start_pos ELSE n.end_pos END AS pos FROM {0} n WHERE n.gene_id = :gene_id AND n.load_id = ANY(:loads)"""
 
 ALTERING = replace(
     VARIANT,
     name="altering_variant",
-    source=f"""variant t CROSS JOIN LATERAL (SELECT x.load_id, x.tissue_effects[{_PLACE}] AS effect, x.tissue_tracks[{_PLACE}] AS track
+    source=f"""variant t CROSS JOIN LATERAL (SELECT x.load_id, x.tissue_effects[{_PLACE}] AS effect, x.tissue_tracks[{_PLACE}] AS track, r.score, r.synthetic
         FROM enformer_effect x JOIN enformer_run r ON r.load_id = x.load_id WHERE x.variant_key = t.variant_key AND x.load_id = ANY(:loads)
+        AND r.score = :score AND (:datasets::text[] IS NULL OR x.load_id = ANY({NAMED_LOADS.format("ANY(:datasets)")}))
         AND x.tissue_effects[{_PLACE}] IS NOT NULL ORDER BY x.load_id DESC LIMIT 1) e""",
     columns={
         **VARIANT.columns,
+        "load_id": "e.load_id",
+        "score": "e.score",
+        "synthetic": "e.synthetic",
         "effect": "e.effect",
         "track_id": "e.load_id::bigint * 65536 + e.track",
     },
-    by={"region": VARIANT.by["region"]},
+    by={
+        "starts": By(  # of the transcripts of a gene
+            anchor="(SELECT 0 AS key) k",
+            spans=f"""unnest((SELECT range_agg(int8range(locus_key(s.chrom, s.pos - :flank), locus_key(s.chrom, s.pos + 1 + :flank)))
+                FROM ({_STARTS.format("transcript")} UNION {_STARTS.format("gene")}) s)) span""",
+            range=("greatest(lower(span), :lo)", "least(upper(span), :hi)"),
+        )
+    },
     where={**VARIANT.where, "least": "abs(e.effect) >= :value"},
     drivers={},
 )

@@ -20,13 +20,19 @@ NEWEST = """{0}.load_id = ANY(:loads) AND NOT EXISTS (SELECT FROM gene n WHERE n
     AND n.load_id > {0}.load_id OFFSET 0)"""
 """SQL: a row of gene is the one that speaks of its gene."""
 
-TARGET = """coalesce((SELECT n.gene_id FROM gene n WHERE n.gene_id = {0}.gene_id AND n.load_id = ANY(:loads) LIMIT 1),
-    (SELECT n.gene_id FROM gene n WHERE upper(n.symbol) = upper({0}.gene) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1),
-    (SELECT n.gene_id FROM gene_alias n WHERE n.alias = upper({0}.gene) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1))"""
-"""SQL of the gene of a visible annotation that a row with the columns gene_id and gene is about: by identifier, else by symbol, else by alias."""
 
-OF_GENE = f"""({{0}}.gene_id = {{1}}.gene_id OR upper({{0}}.gene) = ANY(ARRAY(SELECT upper({{1}}.symbol) UNION ALL
-    SELECT n.alias FROM gene_alias n WHERE n.gene_id = {{1}}.gene_id AND n.load_id = ANY(:loads))) AND {TARGET} = {{1}}.gene_id)"""
+def target(gene_id: str, name: str) -> str:
+    """SQL of the gene of a visible annotation that is meant by an identifier without version, else by a symbol, else by an alias."""
+    return f"""coalesce((SELECT n.gene_id FROM gene n WHERE n.gene_id = {gene_id} AND n.load_id = ANY(:loads) LIMIT 1),
+    (SELECT n.gene_id FROM gene n WHERE upper(n.symbol) = upper({name}) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1),
+    (SELECT n.gene_id FROM gene_alias n WHERE n.alias = upper({name}) AND n.load_id = ANY(:loads) ORDER BY n.load_id DESC, n.gene_id LIMIT 1))"""
+
+
+TARGET = target("{0}.gene_id", "{0}.gene")
+"""SQL of the gene that a row with the columns gene_id and gene is about."""
+
+OF_GENE = f"""({{0}}.gene_id = {{1}}.gene_id OR upper({{0}}.gene) = ANY(ARRAY(SELECT upper(n.symbol) FROM gene n
+    WHERE n.gene_id = {{1}}.gene_id AND n.load_id = ANY(:loads) UNION ALL SELECT n.alias FROM gene_alias n WHERE n.gene_id = {{1}}.gene_id AND n.load_id = ANY(:loads))) AND {TARGET} = {{1}}.gene_id)"""
 """SQL: a row is about the gene {1}. As TARGET, the other way round, so that an index finds the rows."""
 
 _DISTANCE = "greatest(t.start_pos - k.pos, k.pos - t.end_pos, 0)"
@@ -60,8 +66,12 @@ GENE = Read(
         ),
         "consequence": By(
             anchor="(SELECT variant_key AS key FROM variant WHERE variant_key = ANY(:keys)) k",
-            each="""t.gene_id IN (SELECT c.gene_id FROM transcript_consequence c WHERE c.variant_key = k.key AND c.load_id = ANY(:loads)
-                AND c.gene_id IS NOT NULL OFFSET 0)""",
+            each=f"""t.gene_id IN (SELECT {target("c.gene_id", "c.symbol")} FROM transcript_consequence c WHERE c.variant_key = k.key
+                AND c.load_id = ANY(:loads) OFFSET 0)""",
+        ),
+        "touched": By(  # a base of the variant's REF lies in it
+            anchor="(SELECT variant_key AS key, locus_key(chrom, pos + length(ref)) AS stop FROM variant WHERE variant_key = ANY(:keys)) k",
+            each="t.span && int8range(k.key, k.stop)",
         ),
     },
     orders={

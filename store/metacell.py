@@ -63,7 +63,7 @@ METACELL_RUN = Read(
     orders={"load": Order(("t.load_id",))},
 )
 
-EMBEDDING = replace(METACELL, name="metacell_embedding", columns={"embedding": "t.embedding::real[]"})
+EMBEDDING = replace(METACELL, name="metacell_embedding", columns={"embedding": "t.embedding::real[]::text[]::float8[]"})
 
 SIMILAR = replace(
     METACELL,
@@ -149,10 +149,11 @@ PEAK = Read(
 
 # ---- the variants that act on genes of a cell type
 
+_EXPRESSING = f"""c.load_id = ANY(:loads) AND (:datasets::text[] IS NULL OR c.load_id = ANY({NAMED_LOADS.format("ANY(:datasets)")}))
+    AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression AND e.highest[array_position(c.cell_types, :metacell_type)] > 0"""
 _EXPRESSED_BY = f"""EXISTS (SELECT FROM metacell_run c CROSS JOIN LATERAL (SELECT e.highest FROM metacell_expression e
-    WHERE e.load_id = c.load_id AND {OF_GENE.format("e", "g")} OFFSET 0) e
-    WHERE c.load_id = ANY(:loads) AND (:datasets::text[] IS NULL OR c.load_id = ANY({NAMED_LOADS.format("ANY(:datasets)")}))
-    AND e.highest[array_position(c.cell_types, :metacell_type)] >= :min_expression OFFSET 0)"""
+    WHERE e.load_id = c.load_id AND {OF_GENE.format("e", "g")} OFFSET 0) e WHERE {_EXPRESSING} OFFSET 0)"""
+_ANY_EXPRESSED = f"EXISTS (SELECT FROM metacell_run c JOIN metacell_expression e ON e.load_id = c.load_id WHERE {_EXPRESSING} OFFSET 0)"
 
 PROFILE = Read(
     name="metacell_profile",
@@ -160,10 +161,11 @@ PROFILE = Read(
     visible="true",
     columns={name: f"t.{name}" for name in ("load_id", "gene", "tau", "mean", "percent", "z")},
     by=EXPRESSION.by,
-    orders={"load": Order(("t.load_id", "t.gene"))},
+    # Of several names of a gene: its identifier before its symbol before an alias.
+    orders={"load": Order(("t.load_id", "t.gene_id IS DISTINCT FROM k.gene_id", "upper(t.gene) <> upper(k.symbol)", "t.gene"))},
     where={"dataset": _DATASET},
 )
 """Genes with their values in all metacells, by ordinal."""
 
-AFFECTING = replace(VARIANT, name="affecting_variant", by={"cell_type": of_genes(_EXPRESSED_BY)})
+AFFECTING = replace(VARIANT, name="affecting_variant", by={"cell_type": of_genes(_EXPRESSED_BY, _ANY_EXPRESSED)})
 """Variants that methods say act on a gene which some metacell of a cell type expresses."""

@@ -30,9 +30,9 @@ class By:
     which parent a row belongs to, with `:keys` in `where`; when each parent gets a page of its own, the statement is a
     LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
     of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them. Where a parent
-    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes; one after the other where they
-    come in order ({direction}). Where they are
-    too many to be found for every page, `windows` is a FROM item that gives stretches of the genome in order ({direction}), and `spans` those of one.
+    has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes; one after the other where
+    they come in order ({direction}). Where they are too many to be found for every page, `windows` is a FROM item that gives stretches of the genome in
+    order ({direction}), and `spans` those of one.
     """
 
     where: str = "true"
@@ -259,13 +259,14 @@ def _statement(
         if per_parent:
             outer = ", ".join(f"p.o{i}" + (direction if i else "") for i in range(len(order.columns) + 1))
             listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(outputs))
-            rows = f"SELECT {listed} {body} ORDER BY {sort} LIMIT :limit"
+            cut = " LIMIT :limit" if mode == "page" else ""
+            rows = f"SELECT {listed} {body} ORDER BY {sort}{cut}"
             if by.spans:
                 inner = ", ".join(f"q.o{i}{direction}" for i in range(1, len(order.columns) + 1))
                 sorting = f" ORDER BY {inner}" if "{direction}" not in by.spans else ""
-                rows = f"SELECT q.* FROM {by.spans.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{sorting} LIMIT :limit"
+                rows = f"SELECT q.* FROM {by.spans.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{sorting}{cut}"
             if by.windows:  # one after the other, until the page is full
-                rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q LIMIT :limit"
+                rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{cut}"
             sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
         else:
             sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")

@@ -79,7 +79,8 @@ V2F = Read(
         "above_threshold": "r.threshold IS NULL OR t.value >= r.threshold",
         "cell_type": "t.cell_type = ANY(:value)",
         "tissue": "t.tissue = ANY(:value)",
-        "gene": "upper(t.gene_id) = ANY(:value) OR upper(t.gene) = ANY(:value)",
+        "gene": f"""upper(t.gene_id) = ANY(:value) OR upper(t.gene) = ANY(:value) OR {TARGET.format("t")} = ANY(ARRAY(SELECT g.gene_id FROM gene g
+            WHERE (g.gene_id = ANY(:value) OR upper(g.symbol) = ANY(:value)) AND g.load_id = ANY(:loads)))""",
     },
 )
 
@@ -121,9 +122,12 @@ _WINDOWS = f"""(SELECT w.* FROM (SELECT c AS chrom, s AS start, s + {_WINDOW} AS
 """Stretches of the genome that have variants, in order."""
 
 
-def of_genes(wanted: str) -> By:
-    """The variants that methods say act on any of the genes g for which the SQL `wanted` holds. There may be thousands, with elements all over the genome: it is
-    read window by window, as far as a page goes, and each gene that is named in a window is looked up once, not once for every link and not those of elsewhere."""
+def of_genes(wanted: str, any_wanted: str) -> By:
+    """The variants that methods say act on any of the genes g for which the SQL `wanted` holds; `any_wanted` is whether it does for any.
+
+    There may be thousands, with elements all over the genome: it is read window by window, as far as a page goes, and each gene that is named in a
+    window is looked up once.
+    """
     named = "coalesce({0}.gene_id, '') = coalesce({1}.gene_id, '') AND coalesce({0}.gene, '') = coalesce({1}.gene, '')"
     judged = f"JOIN v2f_run r ON r.load_id = x.load_id WHERE {_ASKED}"
     found = f"""WITH x AS MATERIALIZED (SELECT true AS linked, int8range(locus_key(x.chrom, x.start_pos), locus_key(x.chrom, x.end_pos + 1)) AS span, x.gene_id, x.gene
@@ -136,7 +140,7 @@ def of_genes(wanted: str) -> By:
         SELECT range_agg(x.span) FILTER (WHERE x.linked) AS elements, range_agg(x.span) FILTER (WHERE NOT x.linked) AS named
         FROM x JOIN y ON {named.format("x", "y")}"""
     return By(
-        anchor="(SELECT 0 AS key) k",
+        anchor=f"(SELECT 0 AS key WHERE {any_wanted}) k",
         each="(e.elements && int8range(t.variant_key, locus_key(t.chrom, t.pos + length(t.ref))) OR e.named @> t.variant_key)",
         windows=_WINDOWS,
         spans=f"({found} OFFSET 0) e CROSS JOIN LATERAL (SELECT span FROM {_REACHING.format('e')} ORDER BY span{{direction}} OFFSET 0) s",

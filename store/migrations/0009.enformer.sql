@@ -18,7 +18,7 @@ CREATE TABLE enformer_run (
 );
 COMMENT ON TABLE enformer_run IS 'How the effects of a load were made and kept.';
 COMMENT ON COLUMN enformer_run.load_id IS 'The load.';
-COMMENT ON COLUMN enformer_run.score IS 'What an effect is: SAD, the difference of the predictions for ALT and REF, or SAR, the logarithm of their ratio; NULL for principal components.';
+COMMENT ON COLUMN enformer_run.score IS 'What an effect is: SAD, the difference of the predictions for ALT and REF, or SAR, the logarithm (base 2) of the ratio of their sums; NULL for principal components.';
 COMMENT ON COLUMN enformer_run.threshold IS 'Size from which on an effect counts for over_threshold.';
 COMMENT ON COLUMN enformer_run.tracks_kept IS 'What is kept of the tracks besides the summaries: ALL of them, the strongest (SUMMARY) or NONE.';
 COMMENT ON COLUMN enformer_run.track_count IS 'Number of tracks; 0 for principal components.';

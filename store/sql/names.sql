@@ -17,9 +17,17 @@ SELECT DISTINCT hgvsc, variant_key FROM transcript_consequence WHERE hgvsc = ANY
 SELECT DISTINCT hgvsp, variant_key FROM transcript_consequence WHERE hgvsp = ANY($1::text[]) AND load_id = ANY($2::int[]) ORDER BY 1, 2;
 
 -- name: genes_by_name
--- Visible genes with these identifiers or symbols, the latest load first. $1 names in upper case, $2 loads.
-SELECT gene_id, upper(symbol) AS symbol, chrom, start_pos, end_pos FROM gene
-WHERE (gene_id = ANY($1::text[]) OR upper(symbol) = ANY($1::text[])) AND load_id = ANY($2::int[]) ORDER BY load_id DESC, gene_id;
+-- Visible genes with these identifiers, symbols or aliases, the latest load first; which of the names are its aliases. $1 names in upper case, $2 loads.
+SELECT g.gene_id, upper(g.symbol) AS symbol, g.chrom, g.start_pos, g.end_pos,
+ARRAY(SELECT a.alias FROM gene_alias a WHERE a.gene_id = g.gene_id AND a.alias = ANY($1::text[]) AND a.load_id = ANY($2::int[])) AS aliases
+FROM gene g WHERE (g.gene_id = ANY($1::text[]) OR upper(g.symbol) = ANY($1::text[])
+OR g.gene_id = ANY(ARRAY(SELECT a.gene_id FROM gene_alias a WHERE a.alias = ANY($1::text[]) AND a.load_id = ANY($2::int[]))))
+AND g.load_id = ANY($2::int[]) ORDER BY g.load_id DESC, g.gene_id;
+
+-- name: names_of_genes
+-- All names of genes in visible annotations, in upper case: identifiers, symbols, aliases. $1 genes, $2 loads.
+SELECT upper(unnest(ARRAY[g.gene_id, g.symbol])) AS name FROM gene g WHERE g.gene_id = ANY($1::text[]) AND g.load_id = ANY($2::int[])
+UNION SELECT a.alias FROM gene_alias a WHERE a.gene_id = ANY($1::text[]) AND a.load_id = ANY($2::int[]);
 
 -- name: search_rsids
 -- rsIDs that begin with the typed digits, as ranges of numbers. $1 and $2 bounds of the ranges, $3 loads, $4 limit.
@@ -58,6 +66,14 @@ WHERE load_id = ANY($1::int[]) AND (callset_load IS NULL OR callset_load = ANY($
 -- name: sample_populations
 -- Names of the populations that visible samples can be of. $1 loads.
 SELECT DISTINCT name FROM population WHERE load_id = ANY($1::int[]) ORDER BY 1;
+
+-- name: metacell_tissues
+-- Names of the tissues that visible metacells are of. $1 loads.
+SELECT DISTINCT tissue AS name FROM metacell WHERE load_id = ANY($1::int[]) AND tissue IS NOT NULL ORDER BY 1;
+
+-- name: metacell_conditions
+-- Names of the conditions that visible metacells are of. $1 loads.
+SELECT DISTINCT condition AS name FROM metacell WHERE load_id = ANY($1::int[]) AND condition IS NOT NULL ORDER BY 1;
 
 -- name: dataset_names
 -- Names of the datasets of the visible loads. $1 loads.

@@ -73,9 +73,9 @@ class Annotation:
         upper = (name or "").upper()
         return symbols.get(upper) or aliases.get(upper)
 
-    def at(self, chrom: str, pos: int) -> list[str]:
-        """The genes in which a position lies."""
-        return [gene.gene_id for gene in self.genes if gene.chrom == chrom and gene.start <= pos <= gene.end]
+    def at(self, chrom: str, start: int, end: int | None = None) -> list[str]:
+        """The genes in which a position lies, or any of several."""
+        return [gene.gene_id for gene in self.genes if gene.chrom == chrom and gene.start <= (end or start) and start <= gene.end]
 
 
 def read_gtf(path: Path) -> Annotation:
@@ -136,7 +136,9 @@ class Cells:
 
     def expressing(self, gene: int, cell_type: str, least: float) -> bool:
         """Whether some metacell of a cell type expresses a gene."""
-        return any(of == cell_type and mean >= np.float32(least) for of, mean in zip(self.cell_type, self.mean[:, gene], strict=True))
+        return any(
+            of == cell_type and mean >= np.float32(least) and mean > 0 for of, mean in zip(self.cell_type, self.mean[:, gene], strict=True)
+        )
 
     def row(self, metacell: int, gene: int) -> Row:
         """What a metacell expresses of a gene, as the fields of MetacellExpression that are its own."""

@@ -32,9 +32,10 @@ CODES = {str(n): n for n in range(1, 23)} | {"X": 23, "Y": 24, "MT": 25}
 
 Variant = tuple[str, int, str, str]
 
-AFFECTING = f"""query ($cell: String!, $source: [V2FSource!], $least: Float, $expressed: Float! = 0.5, $region: String, $filter: VariantFilter, {WINDOW}) {{
-    page: variantsAffectingCellType(cellType: $cell, source: $source, minV2f: $least, minExpression: $expressed, region: $region, filter: $filter, {PAGE}) {{
-        {OF_PAGE} edges {{ cursor node {{ name }} }} }} }}"""
+AFFECTING = f"""query ($cell: String!, $datasets: [String!], $source: [V2FSource!], $least: Float, $expressed: Float! = 0.5, $region: String,
+    $filter: VariantFilter, {WINDOW}) {{
+    page: variantsAffectingCellType(cellType: $cell, dataset: $datasets, source: $source, minV2f: $least, minExpression: $expressed, region: $region,
+        filter: $filter, {PAGE}) {{ {OF_PAGE} edges {{ cursor node {{ name }} }} }} }}"""
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,22 @@ class World:
     annotation: Annotation
     datasets: list[Cells]
 
-    def genes(self, cell_type: str, least: float) -> set[str]:
+    def genes(self, cell_type: str, least: float, datasets: Sequence[str] | None = None) -> set[str]:
         """The genes that some metacell of a cell type expresses."""
         return {
             target
             for cells in self.datasets
+            if datasets is None or cells.dataset in datasets
             for g, (name, identifier) in enumerate(zip(cells.genes, cells.ids, strict=True))
             if (target := self.annotation.target(name, identifier)) and cells.expressing(g, cell_type, least)
         }
 
     def affecting(
-        self, cell: str, source: Sequence[str] | None = None, least: float | None = None, expressed: float = 0.5
-    ) -> list[Variant]:
+        self, cell: str, source: Sequence[str] | None = None, least: float | None = None, expressed: float = 0.5,
+        datasets: Sequence[str] | None = None,
+    ) -> list[Variant]:  # fmt: skip
         """The variants of the cell type, in genome order: each is tested against each link."""
-        genes = self.genes(cell, expressed)
+        genes = self.genes(cell, expressed, datasets)
         links = [
             link for link in self.links
             if (source is None or link.source in source) and link.score >= (THRESHOLDS[link.source] if least is None else least)
@@ -188,6 +191,9 @@ def world(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     path = write_cells(
         folder / "c.h5ad", [(s, None) if n % 2 else (i, None) for n, (i, s) in enumerate(GENES)], ["a", "a", "b", "b", "c", "c"], counts
     )
+    other = write_cells(
+        folder / "d.h5ad", [(s, None) for _, s in GENES[2:5]], ["a", "c"], np.array([[1, 0, 9], [2, 0, 3], [5, 5, 0], [1, 0, 0]])
+    )
     with clone("vkg_template") as url:
         with psycopg.connect(url, autocommit=True) as conn:
             initialise(conn, GRCH38)
@@ -196,9 +202,11 @@ def world(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         load_v2f(url, folder / "e.tsv", source="abc", dataset="e", assembly="GRCh38")
         load_v2f(url, folder / "t.tsv", source="table", dataset="t", assembly="GRCh38", unnormalized=True)
         load_metacells(url, path, dataset="c")
+        load_metacells(url, other, dataset="d")
         annotation = Annotation([Gene(i, s, "1", n * 100 + 1, n * 100 + 9) for n, (i, s) in enumerate(GENES)])
         with Api(Settings(url=url, assembly=GRCH38, pool_size=2)) as api:
-            yield World(api, variants, links + named, annotation, [read_cells(path, "c", "X", "cell_type")])
+            cells = [read_cells(path, "c", "X", "cell_type"), read_cells(other, "d", "X", "cell_type")]
+            yield World(api, variants, links + named, annotation, cells)
 
 
 def test_pages_go_over_windows_and_chromosomes_without_loss_or_repeat(world: World) -> None:
@@ -211,6 +219,7 @@ def test_pages_go_over_windows_and_chromosomes_without_loss_or_repeat(world: Wor
         asked["source"] = rng.choice([None, ["ABC"], ["TABLE"], ["ABC", "TABLE"]])
         if asked["source"] and len(asked["source"]) == 1:
             asked["least"] = rng.choice([None, 0, 0.2, -1.5, 0.6])
+        asked["datasets"] = rng.choice([None, None, ["c"], ["d"], ["d", "c"]])
         expected = world.affecting(**asked)
         if rng.random() < 0.4:
             chrom = rng.choice(CHROMS)
@@ -264,6 +273,7 @@ def test_a_variant_is_listed_where_a_gene_that_its_scores_name_is_expressed(worl
         ('cellType: "a", minV2f: 0.1, source: []', "SOURCE_NEEDED"),
         ('cellType: "a", minV2f: 0.1, source: [ABC, TABLE]', "SOURCE_NEEDED"),
         ('cellType: "A"', "UNKNOWN_CELL_TYPE"),
+        ('cellType: "a", dataset: ["c", "C"]', "UNKNOWN_DATASET"),
         ('cellType: "a", minExpression: -1', "BAD_EXPRESSION"),
         ('cellType: "a", minExpression: 1e39', "BAD_EXPRESSION"),
         ('cellType: "a", region: "20:9-1"', "INVALID_NAME"),

@@ -62,17 +62,21 @@ class World:
     datasets: list[Cells]
 
     @cached_property
-    def measured(self) -> dict[str, list[tuple[int, int]]]:
-        """By gene the (dataset, gene of the dataset) that are about it."""
-        found: dict[str, list[tuple[int, int]]] = {}
+    def measured(self) -> dict[str, dict[int, int]]:
+        """By gene the datasets that have it, and where: of several names the identifier, else the symbol, else the first."""
+        found: dict[str, dict[int, int]] = {}
         for d, cells in enumerate(self.datasets):
+            several: dict[str, list[tuple[bool, bool, str, int]]] = {}
             for g, (name, identifier) in enumerate(zip(cells.genes, cells.ids, strict=True)):
                 if target := self.annotation.target(name, identifier):
-                    found.setdefault(target, []).append((d, g))
+                    by_symbol = name.upper() == self.annotation.symbol_of[target].upper()
+                    several.setdefault(target, []).append((identifier != target, not by_symbol, name, g))
+            for target, names in several.items():
+                found.setdefault(target, {})[d] = min(names)[-1]
         return found
 
     def evidence(self, site: Site) -> dict[str, list[Row]]:
-        """By gene why a variant may act on it: scores, the best first, its most severe consequence, its position."""
+        """By gene why a variant may act on it: scores, the best first, its most severe consequence in it, its place."""
         found: dict[str, list[Row]] = {}
         nothing = {"v2fScore": None, "consequence": None}
         for element in sorted((e for e in self.elements if e.over(site) and e.score >= ABC), key=lambda e: (-e.score, -e.line)):
@@ -89,27 +93,32 @@ class World:
             found.setdefault(target, []).append({"kind": "V2F", **nothing, "v2fScore": score})
         severest: dict[str, tuple[str, str]] = {}
         for term, gene, transcript in sorted(self.csq.get(site.name, ()), key=lambda c: TERMS.index(c[0])):
-            severest.setdefault(gene, (term, transcript))
+            if term != "upstream_gene_variant":
+                severest.setdefault(gene, (term, transcript))
         for gene, (term, transcript) in severest.items():
             said = {"terms": [term], "transcriptId": transcript, "impact": IMPACTS[term]}
             found.setdefault(gene, []).append({"kind": "CONSEQUENCE", **nothing, "consequence": said})
-        for gene in self.annotation.at("20", site.pos):
+        for gene in self.annotation.at("20", site.pos, site.pos + len(site.ref) - 1):
             found.setdefault(gene, []).append({"kind": "POSITION", **nothing})
         return found
 
-    def context(self, name: str, least: float, first: int) -> list[Row]:
+    def context(self, name: str, least: float, first: int, datasets: list[str] | None = None) -> list[Row]:
         """The answer of cellContext."""
         rows = []
         for gene, evidence in self.evidence(self.sites[name]).items():
-            for d, g in self.measured.get(gene, ()):
+            scores = sum(each["kind"] == "V2F" for each in evidence)
+            for d, g in self.measured.get(gene, {}).items():
+                if datasets is not None and self.datasets[d].dataset not in datasets:
+                    continue
                 cells = self.datasets[d]
                 for n in range(len(cells.names)):
-                    if cells.mean[n, g] >= np.float32(least):
+                    if cells.mean[n, g] >= np.float32(least) and cells.mean[n, g] > 0:
                         z = -np.inf if np.isnan(cells.z[n, g]) else cells.z[n, g]
                         where = {
                             "gene": {"geneId": gene},
                             "metacell": {"name": cells.names[n], "dataset": cells.dataset},
-                            "evidence": evidence,
+                            "evidence": evidence[: min(scores, 10)] + evidence[scores:],
+                            "scoreCount": scores,
                         }
                         rows.append(((-z, -cells.mean[n, g], d, n, gene), {**cells.row(n, g), **where}))
         rows.sort(key=lambda row: row[0])
@@ -145,7 +154,8 @@ def write_vep(path: Path, sites: dict[str, Site], csq: dict[str, list[tuple[str,
 
 @pytest.fixture(scope="module")
 def world(clone: Clone, demo_template: str, sites: list[Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Three loads of metacells: the demo's, and two of all genes, by symbols, identifiers, both, in any case, one that nothing expresses."""
+    """Four loads of metacells: the demo's, and three of all genes, by symbols, identifiers, both, in any case, one that nothing expresses; in the last all
+    metacells are alike."""
     folder = tmp_path_factory.mktemp("context")
     annotation = read_gtf(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz")
     csq = some_consequences(sites, annotation)
@@ -162,6 +172,7 @@ def world(clone: Clone, demo_template: str, sites: list[Site], tmp_path_factory:
         counts = rng.integers(0, 40, (16, len(of))) * (rng.random((16, len(of))) < 0.8)
         counts[:, 2] = 0
         paths.append(write_cells(folder / f"{name}.h5ad", of, types, counts))
+    paths.append(write_cells(folder / "alike.h5ad", genes, types[:2], np.ones((4, len(genes)))))
     with clone(demo_template) as url:
         for path in paths:
             load_metacells(url, path, dataset=path.stem, version="1")
@@ -172,10 +183,10 @@ def world(clone: Clone, demo_template: str, sites: list[Site], tmp_path_factory:
             yield World(api, url, by_name, annotation, read_elements(), csq, datasets)
 
 
-CONTEXT = """geneName mean percent z tau gene { geneId } metacell { name dataset } evidence { kind
+CONTEXT = """geneName scoreCount mean percent z tau gene { geneId } metacell { name dataset } evidence { kind
     v2fScore { line linkScore element geneName targetGene { geneId } } consequence { terms transcriptId impact } }"""
-QUERY = f"""query ($ids: [String!]!, $least: Float! = 0.5, $cells: Int! = 10) {{ variants(ids: $ids, first: 20) {{ nodes {{ name
-    cellContext(minExpression: $least, first: $cells) {{ {CONTEXT} }} }} }} }}"""
+QUERY = f"""query ($ids: [String!]!, $least: Float! = 0.5, $cells: Int! = 10, $in: [String!]) {{ variants(ids: $ids, first: 20) {{ nodes {{ name
+    cellContext(minExpression: $least, first: $cells, dataset: $in) {{ {CONTEXT} }} }} }} }}"""
 
 
 def test_cells_are_those_that_express_a_gene_which_the_variant_may_act_on(world: World) -> None:
@@ -192,10 +203,11 @@ def test_cells_are_those_that_express_a_gene_which_the_variant_may_act_on(world:
     told = nothing = cut = unspecific = 0
     for n in range(0, len(names), 20):
         least, first = rng.choice([(0.5, 10), (0.5, 1), (0, 40), (2.5, 30), (4.8, 10), (1e-9, 15), (20, 5)])
-        asked = {"ids": names[n : n + 20], "least": least, "cells": first}
+        datasets = rng.choice([None, None, ["one", "alike"], ["two", "pbmc68k"]])
+        asked = {"ids": names[n : n + 20], "least": least, "cells": first, "in": datasets}
         for node in world.api.data(QUERY, asked)["variants"]["nodes"]:
-            expected = world.context(node["name"], least, first)
-            assert node["cellContext"] == expected, (node["name"], least, first)
+            expected = world.context(node["name"], least, first, datasets)
+            assert node["cellContext"] == expected, (node["name"], asked)
             ranks = [(row["z"] is None, -(row["z"] or 0), -row["mean"]) for row in node["cellContext"]]
             assert ranks == sorted(ranks)
             told += bool(expected)
@@ -226,6 +238,7 @@ def test_without_arguments_they_express_it_from_a_half_on_and_are_ten(world: Wor
         ("minExpression: 1e39", "BAD_EXPRESSION"),
         ("first: 0", "BAD_PAGE"),
         ("first: 1001", "PAGE_TOO_LARGE"),
+        ('dataset: ["pbmc68k", "pbmc68"]', "UNKNOWN_DATASET"),
     ],
 )
 def test_what_cannot_be_asked_is_said(demo: Api, arguments: str, code: str) -> None:

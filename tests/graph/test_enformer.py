@@ -130,11 +130,7 @@ class Effects:
         }  # fmt: skip
         if self.score is None:
             nothing = {"maxEffect": None, "strongestEffect": None, "overThreshold": None, "strongestTrack": None}
-            return (
-                row
-                | nothing
-                | {"components": [pytest.approx(v, rel=1e-6) for v in values], "tissueEffects": [], "topTracks": [], "tracks": []}
-            )
+            return row | nothing | {"components": values.tolist(), "tissueEffects": [], "topTracks": [], "tracks": []}
         assert self.threshold is not None
         best = int(np.argmax(np.abs(values)))
         summed = [(tissue, assay, self.summary(variant, tissue, assay)) for tissue in tissues for assay in ASSAYS]
@@ -240,9 +236,12 @@ class World:
     def shown(self, variant: str) -> list[Row]:
         return [load.shown(variant, self.tissues) for load in self.loads if variant in load.of]
 
-    def altering(self, variant: str, tissue: str) -> tuple[float, Track] | None:
-        """What the latest load that has effects of a variant on expression in a tissue says of it."""
-        return next((found for load in self.loads if (found := load.summary(variant, tissue, "CAGE"))), None)
+    def altering(
+        self, variant: str, tissue: str, score: str | None = None, datasets: Sequence[str] | None = None
+    ) -> tuple[float, Track, Effects] | None:
+        """What the latest load of a score (else SAD) that has effects of a variant on expression in a tissue says of it."""
+        asked = [load for load in self.loads if load.score == (score or "SAD") and (datasets is None or load.dataset in datasets)]
+        return next(((*found, load) for load in asked if (found := load.summary(variant, tissue, "CAGE"))), None)
 
 
 @pytest.fixture(scope="module", params=["some tracks", pytest.param("all tracks", marks=pytest.mark.requires_real)])
@@ -383,6 +382,8 @@ def test_tracks_are_paged_by_load_and_index(world: World) -> None:
         {"assay": ["CAGE"], "tissue": ["BRAIN"]},
         {"in": ["pca"]},
     ]
+    error = world.api.error(query, {"in": ["all", "al"]})
+    assert (error["code"], error["value"]) == ("UNKNOWN_DATASET", "al")
     seen = set()
     for filters in asked:
         expected = [
@@ -409,6 +410,21 @@ def test_tracks_are_paged_by_load_and_index(world: World) -> None:
     assert one["node"] == again["nodes"][0]
 
 
+def test_a_tissue_that_the_table_no_longer_has_is_none(own_demo: str, serve: Serve) -> None:
+    """The tissue of a track is settled when it is loaded, and tables change."""
+    with psycopg.connect(own_demo, autocommit=True) as conn:
+        assert conn.execute("UPDATE enformer_track SET tissue = 'ELBOW' WHERE tissue = 'LIVER'").rowcount > 0
+        conn.execute("UPDATE enformer_run SET summaries = array_replace(summaries, 'LIVER:CAGE', 'ELBOW:CAGE')")
+    api = serve(own_demo)
+    tracks = api.data("{ enformerTracks(first: 100) { nodes { description tissue } } }")["enformerTracks"]["nodes"]
+    assert {track["tissue"] for track in tracks if "liver" in track["description"]} == {None}
+    assert sum(track["tissue"] is not None for track in tracks) > 10
+    query = '{ variant(id: "rs75077214") { enformerEffects { tissueEffects(assay: [CAGE]) { tissue track { tissue } } } } }'
+    (effect,) = api.data(query)["variant"]["enformerEffects"]
+    assert effect["tissueEffects"]
+    assert all(each["tissue"] == each["track"]["tissue"] != "LIVER" for each in effect["tissueEffects"])
+
+
 @pytest.mark.parametrize("id", ["EnformerTrack:x", "EnformerTrack:-1", "EnformerTrack:", "EnformerTrack:1234567890123456789"])
 def test_an_id_that_is_none_is_said_to_be_none(demo: Api, id: str) -> None:
     assert demo.error("query ($id: ID!) { node(id: $id) { id } }", {"id": id})["code"] == "BAD_ID"
@@ -421,9 +437,10 @@ def test_the_id_of_no_track_gives_nothing(demo: Api, id: str) -> None:
 
 # ---- variants by what they change
 
-ALTERING = f"""query ($gene: String!, $tissue: EnformerTissue!, $least: Float! = 0.1, $flank: Int! = 57344, $filter: VariantFilter, {WINDOW}) {{
-    page: expressionAlteringVariants(gene: $gene, tissue: $tissue, minEffect: $least, flank: $flank, filter: $filter, {PAGE}) {{
-        {OF_PAGE} edges {{ cursor effect track {{ {TRACK} load {{ dataset }} }} node {{ name }} }} nodes {{ name }} }} }}"""
+ALTERING = f"""query ($gene: String!, $tissue: EnformerTissue!, $least: Float! = 0.1, $score: EnformerScore, $in: [String!], $flank: Int! = 57344,
+    $filter: VariantFilter, {WINDOW}) {{
+    page: expressionAlteringVariants(gene: $gene, tissue: $tissue, minEffect: $least, score: $score, dataset: $in, flank: $flank, filter: $filter, {PAGE}) {{
+        {OF_PAGE} edges {{ cursor effect score synthetic load {{ dataset }} track {{ {TRACK} load {{ dataset }} }} node {{ name }} }} nodes {{ name }} }} }}"""
 
 
 def genome_order(row: Sequence[Any]) -> int:
@@ -433,49 +450,59 @@ def genome_order(row: Sequence[Any]) -> int:
 
 
 @pytest.fixture(scope="module")
-def gene_spans() -> dict[str, tuple[int, int]]:
-    """First and last base of each gene of the demo, by symbol."""
+def starts() -> dict[str, set[int]]:
+    """Where each gene of the demo and its transcripts start, by symbol."""
     lines = gzip.decompress((DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz").read_bytes()).decode().splitlines()
-    rows = [line.split("\t") for line in lines if line[0] != "#"]
-    return {re.findall('gene_name "([^"]*)"', row[8])[0]: (int(row[3]), int(row[4])) for row in rows if row[2] == "gene"}
+    found: dict[str, set[int]] = {}
+    for row in (line.split("\t") for line in lines if line[0] != "#"):
+        if row[2] in ("gene", "transcript"):
+            found.setdefault(re.findall('gene_name "([^"]*)"', row[8])[0], set()).add(int(row[3] if row[6] == "+" else row[4]))
+    assert sum(len(of) > 1 for of in found.values()) > 10
+    return found
 
 
-def test_variants_that_change_expression_are_those_of_the_matrices(
-    world: World, sites: list[Site], gene_spans: dict[str, tuple[int, int]]
-) -> None:
+def test_variants_that_change_expression_are_those_of_the_matrices(world: World, sites: list[Site], starts: dict[str, set[int]]) -> None:
     def draw(rng: random.Random) -> Any:
-        gene, tissue = rng.choice(sorted(gene_spans)), rng.choice(["LIVER", "BRAIN", "HEART", "BLOOD", "STOMACH", "THYMUS"])
+        gene, tissue = rng.choice(sorted(starts)), rng.choice(["LIVER", "BRAIN", "HEART", "BLOOD", "STOMACH", "THYMUS"])
         least, flank = rng.choice([0, 0.1, 0.1, 0.25, 0.5, 0.7]), rng.choice([0, 500, 5_000, 57_344, 57_344])
         kind = rng.choice([None, None, "SNV", "DELETION"])
-        first, last = gene_spans[gene]
+        score = rng.choice([None, None, "SAD", "SAR"])
+        datasets = rng.choice([None, None, ["all", "none"], ["summary", "enformer_synthetic"], []])
         expected = []
         for site in sites:
-            if first - flank <= site.pos <= last + flank and (found := world.altering(site.name, tissue)) and abs(found[0]) >= least:
+            reached = any(abs(site.pos - start) <= flank for start in starts[gene])
+            if reached and (found := world.altering(site.name, tissue, score, datasets)) and abs(found[0]) >= least:
                 deletion = len(site.alt) == 1 and len(site.ref) > 1 and site.ref[0] == site.alt
                 if kind is None or (kind == "SNV" and len(site.ref) == len(site.alt) == 1) or (kind == "DELETION" and deletion):
                     expected.append((site.name, *found))
         expected.sort(key=genome_order)
         asked = {"gene": gene, "tissue": tissue, "least": least, "flank": flank, "filter": {"type": [kind]} if kind else None}
+        asked |= {"score": score, "in": datasets}
         return asked, expected and len(expected) < 900 and expected
 
-    long = overruled = 0
+    long = overruled = ratios = 0
     for n, (asked, expected) in enumerate(draws(31, 60, draw)):
         size = (1, 3, 7, 50, 1000)[n % 5] if len(expected) < 60 else (50, 1000)[n % 2]
-        wanted = [(name, effect, track.shown) for name, effect, track in expected]
+        wanted = [
+            (name, effect, track.shown, load.score, load.synthetic, {"dataset": load.dataset}) for name, effect, track, load in expected
+        ]
         for backward in (False, True):
             edges = world.api.walk(ALTERING, asked, size, backward=backward)
-            found = [(edge["node"]["name"], edge["effect"], edge["track"]) for edge in edges]
-            overruled += sum(edge["track"].pop("load")["dataset"] != "enformer_synthetic" for edge in edges)
+            assert [edge["track"].pop("load") for edge in edges] == [edge["load"] for edge in edges]
+            found = [(e["node"]["name"], *(e[name] for name in ("effect", "track", "score", "synthetic", "load"))) for e in edges]
             assert found == wanted, asked
+            overruled += sum(edge["load"]["dataset"] != "enformer_synthetic" for edge in edges)
+            ratios += sum(edge["score"] == "SAR" for edge in edges)
         long += len(edges) > size
     assert long > 15
     assert overruled > 5
+    assert ratios > 5
 
 
-def test_an_effect_counts_from_the_least_size_on(world: World, gene_spans: dict[str, tuple[int, int]], sites: list[Site]) -> None:
+def test_an_effect_counts_from_the_least_size_on(world: World, starts: dict[str, set[int]], sites: list[Site]) -> None:
     """A half float between two others: one above it counts where that is asked for, one below does not."""
-    first, last = gene_spans["NOP56"]
-    near = {s.name: world.altering(s.name, "LIVER") for s in sites if first - 57_344 <= s.pos <= last + 57_344}
+    reached = [s.name for s in sites if any(abs(s.pos - start) <= 57_344 for start in starts["NOP56"])]
+    near = {name: world.altering(name, "LIVER") for name in reached}
     sizes = sorted({abs(found[0]) for found in near.values() if found})
     for least in (0, *sizes[1:40:8], sizes[-1]):
         edges = world.api.walk(ALTERING, {"gene": "NOP56", "tissue": "LIVER", "least": least}, 1000)
@@ -495,6 +522,8 @@ def test_an_effect_counts_from_the_least_size_on(world: World, gene_spans: dict[
         ('gene: "SIRPA", tissue: ELBOW', "INVALID_DOCUMENT"),
         ('gene: "SIRPA"', "INVALID_DOCUMENT"),
         ('gene: "SIRPA", tissue: LIVER, first: 0', "BAD_PAGE"),
+        ('gene: "SIRPA", tissue: LIVER, dataset: ["enformer"]', "UNKNOWN_DATASET"),
+        ('gene: "SIRPA", tissue: LIVER, score: SED', "INVALID_DOCUMENT"),
     ],
 )
 def test_what_cannot_be_asked_is_said(demo: Api, arguments: str, code: str) -> None:
@@ -519,7 +548,7 @@ def test_a_least_size_that_is_no_number_is_refused(demo: Api) -> None:
 
 VISIBLE = """query ($id: String!, $track: ID!) { node(id: $track) { id } enformerTracks { totalCount } store { counts { enformerEffects } }
     variant(id: $id) { enformerEffects { line topTracks(first: 3) { effect track { id } } tracks tissueEffects { effect track { id } } load { dataset } } }
-    expressionAlteringVariants(gene: "SIRPA", tissue: STOMACH, minEffect: 0, flank: 0) { totalCount edges { effect node { name } } } }"""
+    expressionAlteringVariants(gene: "SIRPA", tissue: STOMACH, minEffect: 0) { totalCount edges { effect node { name } } } }"""
 
 
 def test_a_held_or_unloaded_load_shows_nowhere(own_demo: str, serve: Serve, sites: list[Site], tmp_path: Path) -> None:

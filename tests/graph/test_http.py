@@ -20,6 +20,7 @@ import pytest
 import uvicorn
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
+from graph import limits
 from graph.app import application
 from graph.commands import listen
 from store import release
@@ -304,6 +305,23 @@ def test_a_failure_inside_is_masked_and_logged_under_its_id(
     assert record.exc_info
     assert "non-nullable" in str(record.exc_info[1])
     assert api.data('{ variant(id: "rs9000003") { consequences { impact } } }')
+
+
+@pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
+def test_a_fault_in_measuring_a_request_is_masked_too(
+    annotated: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, accept: str
+) -> None:
+    """What a request costs is found before it is answered: a fault there is no page of text."""
+    monkeypatch.setattr(limits, "_size", lambda *_: 1 / 0)
+    with caplog.at_level(logging.ERROR, "vkg.graph"):
+        response = annotated.post('{ variant(id: "rs9000003") { name } }', headers={"Accept": accept})
+    assert response.headers["content-type"].startswith(accept)
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert error["message"] == f"Something went wrong on the server (error {error['extensions']['id']})."
+    (record,) = [record for record in caplog.records if error["extensions"]["id"] in record.getMessage()]
+    assert record.exc_info
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
 class Wire:

@@ -130,6 +130,9 @@ def test_lists_of_names_count_by_their_length(demo: Api) -> None:
     assert demo.error(query, {"inputs": ["rs1"] * 1000})["code"] == "TOO_MANY_COST"
     query = "query ($ids: [String!]!) { samples(first: 20) { nodes { genotypes(ids: $ids) { gt } } } }"
     assert demo.cost(query, {"ids": ["rs4813331"] * 70})["objects"] == 20 + 20 * 70
+    query = "query ($genes: [String!]!) { metacells(first: 20) { nodes { expression(genes: $genes) { mean } } } }"
+    assert demo.cost(query, {"genes": ["NOP56"] * 70})["objects"] == 20 + 20 * 70
+    assert demo.error(query.replace("20", "1000"), {"genes": ["NOP56"] * 100})["code"] == "TOO_MANY_COST"
     assert demo.cost('{ search(text: "SIRP") { ... on Gene { symbol } } }')["objects"] == 10
 
 

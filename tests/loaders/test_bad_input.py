@@ -193,15 +193,15 @@ def test_a_few_wrong_refs_are_rejects(grch37: Conn, load_vcf: Any, write_vcf: An
     assert outcome.load.reasons == {"REF differs from the reference": 1}
 
 
-def test_positions_that_contradict_the_rsids_in_the_store(
-    grch37: Conn, load_vcf: Any, write_vcf: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_positions_that_contradict_the_rsids_in_the_store(grch37: Conn, load_vcf: Any, write_vcf: Any, write_fasta: Any) -> None:
     load_vcf(grch37, write_vcf(*(f"20 {1000 * n} rs{n} A G . . ." for n in range(1, 30))))
     shifted = write_vcf(*(f"20 {1000 * n + 19_353} rs{n} A G . . ." for n in range(1, 30)), name="shifted.vcf")
     before = everything(grch37)
     with pytest.raises(InputError, match=r"shifted\.vcf:4: rs1 is at 20:20353, in the store elsewhere; so for 29 of 29 rsIDs"):
         load_vcf(grch37, shifted)
     assert everything(grch37) == before
+    with pytest.raises(InputError, match="rs1 is at 20:20353, in the store elsewhere"):
+        load_vcf(grch37, shifted, reference=write_fasta({"21": "ACGT"}))
 
 
 def test_a_reference_of_the_other_assembly(refused: Run, tmp_path: Path, write_fasta: Any) -> None:

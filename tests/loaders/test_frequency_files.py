@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from loaders import frequency_files
 from loaders.errors import InputError
 from loaders.frequency_job import frequencies_job
+from loaders.header import open_vcf
 from loaders.normalize import Normalizer
 from loaders.run import Outcome, ingest
 from loaders.scores import layout
@@ -214,6 +216,22 @@ def test_frequencies_that_were_cut_off_are_completed_by_the_next_run(grch37: Con
     assert outcome.load.load_id == begun.load_id
     assert [row[4] for row in stored(grch37)] == [[n / 10] for n in range(1, 8)]
     assert (outcome.load.counts["records"], places(grch37)) == (7, ["some:ALL"])
+
+
+def test_rejects_fill_chunks_as_variants_do(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frequency_files, "CHUNK_ROWS", 3)
+    path = write("chrom\tpos\tref\talt\tAF\n" + "20\t0\tC\tA\t0.5\n" * 5 + "20\n20\n20\t1\tC\tA\t0.5\n")
+    frequencies = frequency_files.frequencies_of([path], [frequency_files.header_of(table := layout(path))])
+    chunks = list(frequency_files.read(path, frequencies, Normalizer(GRCH37, None), table=table))
+    assert [(chunk.records, len(chunk.rejects), chunk.end) for chunk in chunks] == [(3, 3, 4), (3, 3, 7), (2, 1, 9)]
+
+
+def test_the_populations_of_a_file_without_records_are_named_once(write_vcf: Write) -> None:
+    path = write_vcf(header=HEADER)
+    read = partial(frequency_files.read, path, frequency_files.frequencies_of([path], [open_vcf(path)[0]]), Normalizer(GRCH37, None))
+    (chunk,) = read()
+    assert list(chunk.tables) == ["frequency_population"]
+    assert not list(read(after=chunk.end))
 
 
 def test_a_bcf_is_read_as_its_vcf(grch37: Conn, write_vcf: Write, tmp_path: Path) -> None:

@@ -91,6 +91,17 @@ def test_the_synonyms_of_refseq_are_aliases(tmp_path: Path) -> None:
     assert "gene_alias" not in list(read(path, GRCH38))[-1].tables
 
 
+def test_aliases_have_no_space_around_them_and_are_not_longer_than_an_index_takes(grch38: Conn, tmp_path: Path) -> None:
+    path = tmp_path / "some.gtf"
+    kept = "é" * 200
+    path.write_text(REFSEQ.replace('"pi31"', f'" pi31 "; gene_synonym "  "; gene_synonym "{"x" * 3000}"; gene_synonym "{kept}"'))
+    outcome = load(grch38, path)
+    assert isinstance(outcome, Outcome)
+    assert outcome.load.skipped == {"aliases of more than 200 characters": 1}
+    aliases = grch38.execute("SELECT alias FROM gene_alias WHERE gene_id = 'PSMF1' ORDER BY alias COLLATE \"C\"").fetchall()
+    assert aliases == [("HPI31; LONG",), ("PI31",), (kept.upper(),)]
+
+
 def test_aliases_are_written_and_taken_out_with_their_genes(grch38: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "refseq.gtf"
     path.write_text(REFSEQ)

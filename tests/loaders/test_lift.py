@@ -97,7 +97,38 @@ def test_a_place_on_another_contig_and_hg19s_own_mt_are_no_places(write: Any) ->
     text = chain([(30,)], 100, 0, to="chrUn_KI270750v1") + chain([(30,)], 200, 0) + "chain 1 chrM 16571 + 0 9 chrM 16569 + 0 9 2\n9\n"
     lift = read_lift(write(text), GRCH38)
     assert place(lift, 20, 101) == "contig outside 1-22, X, Y, MT"
-    assert (place(lift, 25, 1), place(lift, 20, 201)) == ("not in the chain file", (20, 1, False))
+    assert place(lift, 20, 201) == (20, 1, False)
+    with pytest.raises(Rejected, match="not in the chain file"):
+        lift.locus(25, 1, name="chrM")
+
+
+def test_mt_is_the_same_in_both_assemblies_unless_it_may_be_hg19s_own(write: Any) -> None:
+    lift = read_lift(write(BOTH), GRCH38)
+    assert (place(lift, 25, 16569), place(lift, 25, 16569, 2)) == ((25, 16569, False), "REF spans a gap between the assemblies")
+    assert lift.locus(25, 7, 3, "MT")[:3] == (25, 7, False)
+    assert lift.element(25, 1, 16569, "NC_012920.1") == (25, 1, 16569)
+    for name in ("chrM", "M"):
+        with pytest.raises(Rejected) as why:
+            lift.element(25, 1, 100, name)
+        assert why.value.args == (
+            "not in the chain file",
+            f"{name} of hg19 has coordinates of its own; where they are those of MT, call it MT",
+        )
+    back = read_lift(write(chain([(30,)], 0, 0, builds=(GRCH38, GRCH37))), GRCH37)
+    assert back.locus(25, 7, name="chrM")[:3] == (25, 7, False)
+    own = read_lift(write(BOTH + "chain 1 chrMT 16569 + 0 9 MT 16569 + 0 9 2\n9\n"), GRCH38)
+    assert (place(own, 25, 9), place(own, 25, 10)) == ((25, 9, False), "not in the chain file")
+
+
+def test_a_variant_of_mt_is_lifted_to_where_it_is(write: Any, write_fasta: Any) -> None:
+    reference = Reference(write_fasta({"20": NEW, "chrM": NEW}))
+    lifting = Normalizer(GRCH38, reference, lift=open_lift(write(BOTH), GRCH38, reference))
+    assert lifting.normal(lifting.site("MT", "3", "G"), "A") == (25, 3, "G", "A")
+    assert lifting.normal(lifting.site("MT", "15", "TA"), "T") == (25, 15, "TA", "T")
+    assert lifting.position("MT", "16569")[:2] == (25, 16569)
+    for at in (lambda: lifting.site("chrM", "3", "G"), lambda: lifting.position("chrM", "3")):
+        with pytest.raises(Rejected, match="not in the chain file"):
+            at()
 
 
 HEADER = "chain 1 chr20 63025520 + 0 30 chr20 64444167 + 0 30 1\n"
@@ -208,7 +239,7 @@ OLD = "." * 100 + reverse_complement(NEW) + "." * 70 + NEW
 )
 def test_alleles_are_lifted_with_their_strand_and_aligned_again(normalizer: Normalizer, row: str, expected: tuple) -> None:
     chrom, pos, ref, alt = row.split()
-    assert OLD[int(pos) - 1 :].startswith(ref.upper()) or row.startswith("chr20 208")
+    assert OLD[int(pos) - 1 :].startswith(ref.upper())
     site = normalizer.site(chrom, pos, ref)
     assert normalizer.normal(site, alt.upper()) == (20, *expected)
     assert (site.swapped, site.source_locus(alt)) == (False, row.replace(" ", ":"))
@@ -233,6 +264,128 @@ def test_without_a_lift_refs_are_swapped_where_that_is_asked_for(write_fasta: An
     site = asked.site("20", "1", "A")
     assert (asked.normal(site, "T"), site.swapped, site.source_locus("T")) == ((20, 1, "T", "A"), True, None)
     assert not asked.site("20", "1", "T").swapped
+
+
+@pytest.mark.parametrize(
+    ("row", "expected", "swapped"),
+    [
+        ("20 5 AT A", (5, "A", "AT"), True),  # the reference has AC
+        ("20 10 GAA G", (10, "G", "GAA"), True),
+        ("20 4 T CA", (4, "CA", "T"), True),
+        ("20 5 A AC", (5, "A", "AC"), False),  # it has AC, so it has both; any insertion into a repeat looks so
+        ("20 13 T TT", (12, "G", "GT"), False),
+        ("20 5 AC A", (5, "AC", "A"), False),
+        ("20 5 AT G", None, False),
+        ("20 30 A GAA", None, False),  # the reference ends
+    ],
+)
+def test_alleles_of_unlike_length_are_swapped_where_the_reference_has_the_alt_alone(
+    write_fasta: Any, row: str, expected: tuple | None, swapped: bool
+) -> None:
+    asked = Normalizer(GRCH38, Reference(write_fasta({"20": NEW})), swaps=True)
+    chrom, pos, ref, alt = row.split()
+    site = asked.site(chrom, pos, ref)
+    if expected is None:
+        with pytest.raises(Rejected, match="REF differs from the reference"):
+            asked.normal(site, alt)
+    else:
+        assert (asked.normal(site, alt), site.swapped) == ((20, *expected), swapped)
+
+
+@pytest.mark.parametrize("swaps", [False, True])
+def test_of_unlike_length_nothing_that_is_lifted_is_swapped(write: Any, write_fasta: Any, swaps: bool) -> None:
+    reference = Reference(write_fasta({"20": NEW}))
+    lifting = Normalizer(GRCH38, reference, lift=open_lift(write(BOTH), GRCH38, reference), swaps=swaps)
+    for row in ("20 205 AT A", "20 101 T CA", "20 125 TG T"):
+        chrom, pos, ref, alt = row.split()
+        with pytest.raises(Rejected, match="REF differs from the reference"):
+            lifting.normal(lifting.site(chrom, pos, ref), alt)
+
+
+def lifting(write: Any, write_fasta: Any, target: str, blocks: Blocks, reverse: bool) -> Normalizer:
+    """Lifts from a stretch that begins at 20:201 to `target`, on the forward strand from 20:11 on."""
+    sequence = reverse_complement(target) if reverse else target
+    reference = Reference(write_fasta({"20": "T" * 10 + sequence}, f"{target}{reverse}.fa"))
+    low = 64444167 - 10 - len(target) if reverse else 10
+    path = write(chain(blocks, 200, low, strand="-" if reverse else "+"))
+    return Normalizer(GRCH38, reference, lift=open_lift(path, GRCH38, reference))
+
+
+def normal(normalizer: Normalizer, row: str) -> tuple[int, str, str] | str:
+    """(pos, ref, alt) of `POS REF ALT`, or why there is none."""
+    pos, ref, alt = row.split()
+    try:
+        return normalizer.normal(normalizer.site("20", pos, ref), alt)[1:]
+    except Rejected as why:
+        return why.reason
+
+
+GAP = ("REF spans a gap between the assemblies", "deleted in the other assembly")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("before", [0, 2, 5])
+@pytest.mark.parametrize("more", [False, True])
+def test_an_indel_in_a_run_of_which_the_assemblies_have_more_or_fewer_is_rejected(
+    write: Any, write_fasta: Any, more: bool, before: int, reverse: bool
+) -> None:
+    # 201 CGAAAAACTTG 211, with a base more or fewer in the run there; the chain has the gap before its first, a middle, or after its last base.
+    shared = min(before, 4)
+    target, blocks = ("CGAAAAAACTTG", [(2 + before, 0, 1), (9 - before,)]) if more else ("CGAAAACTTG", [(2 + shared, 1, 0), (8 - shared,)])
+    normalizer = lifting(write, write_fasta, target, blocks, reverse)
+    for row in ("202 G GA", "202 G GAA", "202 GA G", "202 GAA G", "203 AA A", "207 A AA", "206 A AA", "206 AA A", "207 A AAA"):
+        assert normal(normalizer, row) in GAP[: 1 if more else 2]
+    end = 10 + len(target)
+    expected: dict[str, tuple] = {"201 C CT": (11, "C", "CT"), "208 C CT": (end - 3, "C", "CT"), "208 CT C": (end - 3, "CT", "C")}
+    if reverse:
+        expected = {"201 C CT": (end - 1, "C", "CA"), "208 C CT": (11, "C", "CA"), "208 CT C": (11, "CA", "C")}
+    assert {row: normal(normalizer, row) for row in expected} == expected
+    assert normal(normalizer, "202 G T") == ((end - 1, "C", "A") if reverse else (12, "G", "T"))
+
+
+@pytest.mark.parametrize(("blocks", "expected"), [([(203, 0, 1), (2,)], GAP[0]), ([(205,)], (12, "G", "GAC"))])
+def test_a_long_repeat_is_looked_at_to_its_end(write: Any, write_fasta: Any, blocks: Blocks, expected: tuple | str) -> None:
+    target = "CG" + "AC" * 100 + ("ACT" if expected == GAP[0] else "ATT")
+    assert normal(lifting(write, write_fasta, target + "T" * (len(blocks) > 1), blocks, False), "202 G GAC") == expected
+
+
+INDELS = st.tuples(st.integers(0, 12), st.text("AC", max_size=2), st.integers(0, 2))
+
+
+@given(st.text("AC", min_size=4, max_size=9), st.integers(2, 10), st.text("AC", max_size=2), st.integers(0, 2), INDELS, st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_an_indel_is_lifted_where_no_place_of_it_touches_a_gap(
+    write: Any, write_fasta: Any, repeat: str, gap: int, more: str, fewer: int, indel: tuple[int, str, int], reverse: bool
+) -> None:
+    source = f"TG{repeat}GT"
+    fewer = 0 if more else fewer
+    at, inserted, deleted = indel
+    deleted = 0 if inserted else deleted
+    if (not more and not fewer) or (not inserted and not deleted) or gap + fewer >= len(source) - 1 or at + deleted >= len(source) - 1:
+        return
+    target = source[:gap] + more + source[gap + fewer :]
+    blocks = [(gap, fewer, len(more)), (len(source) - gap - fewer,)]
+    ref, alt = source[at : at + 1 + deleted], source[at] + inserted
+    haplotype = source[:at] + alt + source[at + len(ref) :]
+    # All ways to write the same indel: of each the base before it, and the one after it.
+    ways = [
+        (p, p + 1 + deleted)
+        for p in range(len(source) - 1 - deleted)
+        if source[: p + 1] + haplotype[p + 1 : p + 1 + len(inserted)] + source[p + 1 + deleted :] == haplotype
+    ]
+    first, last = min(ways)[0], max(ways)[1]
+    found = normal(lifting(write, write_fasta, target, blocks, reverse), f"{201 + at} {ref} {alt}")
+    if (first < gap <= last and not fewer) or (first < gap + fewer and last >= gap and fewer):
+        assert found in GAP
+        return
+    assert not isinstance(found, str)
+    pos, ref, alt = found
+    sequence = "T" * 10 + (reverse_complement(target) if reverse else target)
+    assert sequence[pos - 1 :].startswith(ref)
+    changed = (sequence[: pos - 1] + alt + sequence[pos - 1 + len(ref) :])[10:]
+    gap += len(alt) - len(ref) if at < gap else 0
+    there = haplotype[:gap] + more + haplotype[gap + fewer :]
+    assert (reverse_complement(changed) if reverse else changed) == there
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,129 @@ def test_frequencies_of_swapped_alleles_are_turned(grch38: Conn, write: Any, wri
     assert rejects(path) == [("14", "REF and ALT are swapped in GRCh38")]
 
 
+def turned(conn: Conn) -> list[tuple]:
+    """(pos, ref, alt, af, ac) of all frequencies."""
+    rows = conn.execute("SELECT variant_key, af, ac FROM population_frequency ORDER BY variant_key").fetchall()
+    return [(*decode(key)[1:], *((told or [None])[0] for told in said)) for key, *said in rows]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 50_000])
+def test_of_alts_that_were_split_to_records_of_their_own_none_tells_of_the_ref(
+    grch38: Conn, write: Any, write_vcf: Any, write_fasta: Any, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("loaders.frequency_files.CHUNK_ROWS", rows)
+    right = [f"20 {201 + n} . {base} {alt} . . AF=0.5" for n, base in enumerate(NEW) if n > 7 for alt in "ACGT" if alt != base]
+    path = write_vcf(
+        "20 201 . T C . . AC=1000;AN=5008",
+        "20 202 . C T . . AC=2000;AN=5008",  # the reference has T
+        "20 202 . C G . . AC=1000;AN=5008",
+        "20 203 . G T . . AC=1;AN=10",
+        "20 204 . G A . . AC=1;AN=10",
+        "20 204 . GA G . . AC=1;AN=10",
+        "20 204 . g c . . AC=2;AN=10",  # C
+        "20 205 . C A . . AC=1;AN=10",  # A, and no other record has this REF
+        "20 205 . CC C . . AC=1;AN=10",
+        "20 206 . A C . . AC=3;AN=10",  # C, and no other ALT
+        "20 206 . A . . . AC=1;AN=10",
+        "20 206 . A .",
+        "20 207 . C A . . AC=4;AN=10",  # A
+        *right,
+        header=FREQUENCIES,
+    )
+    outcome = loaded(ingest(grch38, *frequencies_job(grch38, [path], reference=write_fasta({"20": NEW}), lift=write(BOTH), namespace="")))
+    assert [row[:3] + row[4:] for row in turned(grch38) if row[0] < 9] == [
+        (1, "T", "C", 1000), (3, "G", "T", 1), (5, "A", "C", 9), (6, "C", "A", 7), (7, "A", "C", 6),
+    ]  # fmt: skip
+    assert rejects(path) == [
+        ("13", "REF and ALT are swapped in GRCh38"),
+        ("14", "REF differs from the reference"),
+        ("16", "REF differs from the reference"),
+        ("17", "REF differs from the reference"),
+        ("18", "REF and ALT are swapped in GRCh38"),
+        ("20", "REF differs from the reference"),
+        ("23", "too few columns"),
+    ]
+    assert outcome.load.counts["records"] == 13 + len(right)
+
+
+def test_a_run_that_goes_on_knows_the_alts_beside_a_swapped_one(
+    grch38: Conn, write: Any, write_vcf: Any, write_fasta: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loaders.frequency_files.CHUNK_ROWS", 1)
+    rows = ["20 201 . T C . . AF=0.5", "20 202 . C G . . AF=0.2", "20 202 . C T . . AF=0.4", "20 203 . G A . . AF=0.3"]
+    path = write_vcf(*rows, header=FREQUENCIES)
+    _, read = frequencies_job(grch38, [path], reference=write_fasta({"20": NEW}), lift=write(BOTH))
+    first, second, third = read(0, 0)
+    begin = len(path.read_text().splitlines()) - len(rows)
+    assert [chunk.end - begin for chunk in (first, second, third)] == [1, 3, 4]
+    assert [reject.reason for reject in second.rejects] == ["REF differs from the reference", "REF and ALT are swapped in GRCh38"]
+    for chunk, again in zip((second, third), read(0, first.end), strict=True):
+        assert (again.end, again.records, again.rejects, again.tables) == (chunk.end, chunk.records, chunk.rejects, chunk.tables)
+
+
+def test_turned_frequencies_have_no_more_digits_than_their_file(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    said = ["0.399361", "0.9999999", "0.000199681", "1", "0", "1e-12"]
+    other = {"T": "A", "G": "A", "C": "A", "A": "C"}
+    text = "".join(f"20\t{201 + n}\t{other[NEW[n]]}\t{NEW[n]}\t{af}\n" for n, af in enumerate(said))
+    path = write("chrom\tpos\tref\talt\tAF\n" + text, "in.tsv")
+    loaded(ingest(grch38, *frequencies_job(grch38, [path], reference=write_fasta({"20": NEW}), lift=write(BOTH))))
+    assert [row[3] for row in turned(grch38)] == [0.600639, 1e-7, 0.999800319, 0, 1, 0.999999999999]
+
+
+def test_swapped_records_do_not_tell_against_the_assembly(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    options = {"reference": write_fasta({"20": NEW}), "lift": write(BOTH)}
+    alone = write("chrom\tpos\tref\talt\tAF\nchr20\t101\tt\tc\t0.25\n", "alone.tsv")
+    loaded(ingest(grch38, *frequencies_job(grch38, [alone], **options)))
+    assert turned(grch38) == [(30, "G", "A", 0.75, None)]
+    rows = "".join(
+        f"20\t{201 + n}\t{base if n > 4 else 'AC'[base == 'A']}\t{base if n < 5 else 'N'}\t0.25\n" for n, base in enumerate(NEW[:9])
+    )
+    most = loaded(ingest(grch38, *frequencies_job(grch38, [write("chrom\tpos\tref\talt\tAF\n" + rows, "most.tsv")], **options)))
+    assert (most.load.counts["population_frequency"], most.load.reasons) == (9, {})
+    one = write("chrom\tpos\tref\talt\tAF\n20\t201\tA\tC\t0.25\n", "one.tsv")
+    with pytest.raises(InputError, match=r"REF is A at 20:1 of GRCh38, where .* has T; so for 1 of the first 1 records"):
+        frequencies_job(grch38, [one], **options)
+
+
+@pytest.mark.parametrize("comment", ["", "# hg38\n"])
+def test_elements_of_an_assembly_that_nothing_tells_are_not_lifted(grch38: Conn, write: Any, comment: str) -> None:
+    path = write(comment + "chr\tstart\tend\tTargetGene\tABC.Score\nchr20\t200\t230\tA\t0.5\n", "e.tsv")
+    told = (
+        "it is of GRCh38 .*, as the store is"
+        if comment
+        else "nothing in the file tells its assembly\n  If it is GRCh37, say so: --assembly GRCh37"
+    )
+    with pytest.raises(InputError, match=told):
+        v2f_job(grch38, [path], source="abc", lift=write(BOTH))
+    if not comment:
+        loaded(ingest(grch38, *v2f_job(grch38, [path], source="abc", lift=write(BOTH), assembly="hg19")))
+        assert grch38.execute("SELECT start_pos, end_pos FROM v2f_element").fetchall() == [(1, 30)]
+
+
+def test_positions_are_lifted_where_rsids_of_the_store_or_the_user_tell(grch38: Conn, write: Any, write_vcf: Any, load_vcf: Any) -> None:
+    path = write("CHR\tBP\tSNP\tcV2F\n20\t203\trs1\t0.5\n", "some.cv2f.txt")
+    options: dict[str, Any] = {"source": "cv2f", "lift": write(BOTH)}
+    with pytest.raises(InputError, match="nothing in the file tells its assembly"):
+        v2f_job(grch38, [path], **options)
+    v2f_job(grch38, [path], assembly="GRCh37", **options)
+    vcf = write_vcf("20 3 rs1 G A . . .")
+    vcf.write_text(vcf.read_text().replace("GRCh37", "GRCh38"))
+    load_vcf(grch38, vcf)
+    loaded(ingest(grch38, *v2f_job(grch38, [path], **options)))
+    assert grch38.execute("SELECT source_locus FROM v2f_score").fetchall() == [("20:203",)]
+
+
+def test_indels_of_lifted_scores_are_rejected_where_the_assemblies_differ_beside_them(grch38: Conn, write: Any, write_fasta: Any) -> None:
+    # GRCh37 CGAAAACT, GRCh38 CGAAAAACT: with an A more in the one the other is made of it.
+    lift = write(chain([(4, 0, 1), (4,)], 200, 0))
+    rows = ["202\tG\tGA", "202\tGA\tG", "202\tG\tT", "207\tC\tCA"]
+    path = write("#CHROM\tPOS\tREF\tALT\tscore\n" + "".join(f"20\t{row}\t1\n" for row in rows), "scores.tsv")
+    loaded(ingest(grch38, *scores_job(grch38, [path], reference=write_fasta({"20": "CGAAAAACT"}), lift=lift)))
+    keys = [decode(key)[1:] for (key,) in grch38.execute("SELECT variant_key FROM variant_score ORDER BY variant_key")]
+    assert keys == [(2, "G", "T"), (8, "C", "CA")]
+    assert rejects(path) == [("2", "REF spans a gap between the assemblies"), ("3", "REF spans a gap between the assemblies")]
+
+
 @pytest.mark.parametrize(
     ("text", "options", "told"),
     [
@@ -179,7 +302,7 @@ def test_elements_are_lifted_by_both_ends(grch37: Conn, write: Any, tmp_path: Pa
     )
     rows = ["1000\t1200", "1150\t1210", "1040\t1102", "1000\t2100", "2000\t2100", "3000\t3100", "1050\t1155"]
     path = write("chr\tstart\tend\tTargetGene\tABC.Score\tdistance\n" + "".join(f"chr20\t{row}\tA\t0.5\t77\n" for row in rows), "e.tsv")
-    loaded(ingest(grch37, *v2f_job(grch37, [path], source="abc", lift=lift)))
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="abc", lift=lift, assembly="GRCh38")))
     found = grch37.execute("SELECT chrom, start_pos, end_pos, length_class, distance_to_tss, source_locus FROM v2f_element ORDER BY line")
     assert found.fetchall() == [
         (20, 5001, 5195, 8, 77, "chr20:1001-1200"),
@@ -231,7 +354,7 @@ def test_a_real_file_lifted_here_says_what_the_same_file_lifted_elsewhere_says(g
 @pytest.mark.requires_real
 def test_real_positions_are_those_of_their_rsids_in_the_other_assembly(grch37: Conn, tmp_path: Path, real: Path) -> None:
     path = Path(shutil.copy(real / "genome_wide/fungen_ad_cv2f.hg38.dey_lab_layout.cv2f.txt", tmp_path))
-    loaded(ingest(grch37, *v2f_job(grch37, [path], source="cv2f", lift=inverted(tmp_path))))
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="cv2f", lift=inverted(tmp_path), assembly="GRCh38")))
     found = {f"rs{rsid}": decode(key)[:2] for rsid, key in grch37.execute("SELECT rsid, locus FROM v2f_score")}
     with pysam.VariantFile(str(real / "chr20_grch37/kg300_eur.chr20_1-4mb.grch37.phased.vcf.gz")) as file:
         expected = {record.id: (20, record.pos) for record in file if record.id in found}
@@ -243,7 +366,7 @@ def test_real_positions_are_those_of_their_rsids_in_the_other_assembly(grch37: C
 @pytest.mark.requires_real
 def test_real_elements_come_back_from_the_other_assembly(grch37: Conn, tmp_path: Path, real: Path) -> None:
     path = Path(shutil.copy(real / "chr20_grch38/encode_re2g.ENCFF617FJH.MCF-7.chr20.hg38.bed.gz", tmp_path))
-    loaded(ingest(grch37, *v2f_job(grch37, [path], source="encode-re2g", lift=inverted(tmp_path))))
+    loaded(ingest(grch37, *v2f_job(grch37, [path], source="encode-re2g", lift=inverted(tmp_path), assembly="GRCh38")))
     rows = grch37.execute("SELECT start_pos, end_pos, source_locus FROM v2f_element").fetchall()
     there = read_lift(CHAIN, GRCH38)
     back = [there.element(20, start, end)[1:] for start, end, _ in rows]

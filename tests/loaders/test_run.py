@@ -20,7 +20,8 @@ import pytest
 from loaders import vcf
 from loaders.ahead import ahead
 from loaders.errors import InputError, Interrupted
-from loaders.run import Outcome, dataset_name, summary
+from loaders.ibd_job import ibd_job
+from loaders.run import Outcome, dataset_name, ingest, summary
 from store.copy import Reject
 from store.load import AlreadyLoaded, Load
 from store.release import current, loads, unload
@@ -164,6 +165,33 @@ def everything(conn: Conn) -> dict[str, int]:
     counts = {t: rows(conn, f"SELECT count(*) FROM {t}")[0][0] for t in tables}
     counts["release"] -= 1
     return {table: n for table, n in counts.items() if n}
+
+
+def test_nothing_does_not_replace_something(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:
+    load_vcf(grch37, write_vcf(), dataset="some", version="0")
+    load_vcf(grch37, write_vcf("20 1 . A <*> . . ."), dataset="some", version="1")
+    load_vcf(grch37, write_vcf("20 1 . A G . . ."), dataset="some", version="2")
+    shown = current(grch37).loads
+    for made in (write_vcf(name="a.vcf"), write_vcf("20 1 . A <*> . . .", name="b.vcf")):
+        with pytest.raises(InputError, match=r"[ab]\.vcf: nothing in it to load, in place of some 2\n  .*vkg unload some@2"):
+            load_vcf(grch37, made, dataset="some", version="3")
+        assert current(grch37).loads == shown
+    load_vcf(grch37, write_vcf(), dataset="some", version="3", hold=True)
+    assert current(grch37).loads == shown
+    assert rows(grch37, "SELECT pos FROM variant_record JOIN variant USING (variant_key)") == [(1,)]
+
+
+def test_that_nobody_shares_by_descent_is_a_result(grch37: Conn, tmp_path: Path) -> None:
+    found: list[int] = []
+    for version, text in (("1", "A\t1\tB\t2\t20\t100\t200\t1.5\n"), ("2", "\n")):
+        path = tmp_path / f"{version}.ibd"
+        path.write_text(text)
+        options: dict[str, Any] = {"source": "hap-ibd", "cohort": "c", "create_samples": True}
+        outcome = ingest(grch37, *ibd_job(grch37, [path], dataset="shared", version=version, **options))
+        assert isinstance(outcome, Outcome)
+        found.append(outcome.load.counts["ibd_segment"])
+        assert current(grch37).loads == [outcome.load.load_id]
+    assert found == [1, 0]
 
 
 def test_old_rejects_don_t_outlive_a_load_without_any(grch37: Conn, load_vcf: Any, write_vcf: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 
 from loaders.annotation_job import scores_job
 from loaders.errors import InputError
+from loaders.normalize import Normalizer
 from loaders.run import Outcome, ingest
+from loaders.scores import Score, layout, read_table, read_vcf
 from store import release
+from store.assembly import GRCH37
 from store.load import AlreadyLoaded, begin
 from store.variant_key import decode, encode_one
 
@@ -202,6 +206,22 @@ def test_scores_that_were_cut_off_are_completed_by_the_next_run(
     assert isinstance(outcome, Outcome)
     assert [row[5] for row in stored(grch37)] == [1, 2, 3, 4, 5, 6, 7]
     assert outcome.load.counts["records"] == 7
+
+
+def test_rejects_fill_chunks_as_rows_do(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.scores.CHUNK_ROWS", 3)
+    path = write("chrom\tpos\tref\talt\tx\n" + "20\t0\tC\tA\t1\n" * 7 + "20\t1\tC\tA\t1\n")
+    chunks = list(read_table(path, layout(path), [Score("x", None, "x")], Normalizer(GRCH37, None)))
+    assert [(chunk.records, len(chunk.rejects), chunk.end) for chunk in chunks] == [(3, 3, 4), (3, 3, 7), (2, 1, 9)]
+
+
+def test_the_scores_of_a_file_without_rows_are_named_once(write: Callable[..., Path], write_vcf: Callable[..., Path]) -> None:
+    table, vcf = write("chrom\tpos\tref\talt\tx\n"), write_vcf(header='##INFO=<ID=x,Number=A,Type=Float,Description="">')
+    named, normalizer = [Score("x", None, "x")], Normalizer(GRCH37, None)
+    for read in (partial(read_table, table, layout(table)), partial(read_vcf, vcf)):
+        (chunk,) = read(named, normalizer)
+        assert list(chunk.tables) == ["score"]
+        assert not list(read(named, normalizer, after=chunk.end))
 
 
 @pytest.mark.requires_real

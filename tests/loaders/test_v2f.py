@@ -16,9 +16,13 @@ import pytest
 
 from loaders.annotation_job import genes_job
 from loaders.errors import InputError, LoaderError
+from loaders.normalize import Normalizer
 from loaders.run import Outcome, ingest, summary
+from loaders.v2f import Reader
 from loaders.v2f_job import count_unknown, v2f_job
+from loaders.v2f_layout import layout
 from store import release
+from store.assembly import GRCH38
 from store.errors import StoreError
 from store.load import AlreadyLoaded, begin
 from store.release import unlock_load
@@ -236,6 +240,13 @@ def test_a_load_that_was_cut_off_goes_on_and_knows_its_rows(grch38: Conn, write:
     assert [n for (n,) in stored(grch38, "v2f_element", "line")] == [2, 3, 4, 6]
     assert rejects(path) == [["5", "repeated record", "the same as line 3"], ["7", "repeated record", "the same as line 2"]]
     assert grch38.execute("SELECT count(*) FROM v2f_run").fetchone() == (1,)
+
+
+def test_rejects_fill_chunks_as_rows_do(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.v2f.CHUNK_ROWS", 3)
+    path = write(ABC + "20\t9\t9\tA\t0.5\n" * 7 + "20\t1\t9\tA\t0.5\n")
+    chunks = list(Reader(path, layout(path, "abc"), "abc", Normalizer(GRCH38, None)).read())
+    assert [(chunk.records, len(chunk.rejects), chunk.end) for chunk in chunks] == [(3, 3, 4), (3, 3, 7), (2, 1, 9)]
 
 
 def test_the_same_file_again_is_a_no_op_and_is_taken_out_as_a_whole(grch38: Conn, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,7 @@ ALLOWED = {
     ("Gene.v2f_variants by gene, rsid: page", "Sort"): "of the variants that have the rsIDs given",
     ("Variant.v2f_scores by variant", "Sort"): "of what is said of one variant, which its index finds, the best first",
     ("Query.variants_affecting_cell_type by cell_type", "Sort"): "of the stretches of the genome, and of the elements in one",
+    ("Query.variants_affecting_cell_type by cell_type", "Seq Scan on metacell_expression"): "of genes, until the first that is expressed",
     ("Gene.expression by gene", "Sort"): "of the metacells that measured one gene, the highest first",
     ("Metacell.top_genes by metacell", "Sort"): "of the hundred genes of one metacell",
     ("Metacell.accessibility by metacell", "Sort"): "of the peaks of one region",
