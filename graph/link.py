@@ -21,7 +21,7 @@ from . import names
 from .batch import loader, page_of, read_ref, resolve, selected
 from .context import Access, Context, View
 from .page import ARGUMENTS, Connection, Edge, EdgeConnection, Window, leaf, window_of
-from .relation import ROOT, Ask, Entity, Link, Ref, define, entities, frozen, links
+from .relation import ROOT, Ask, Computed, Entity, Link, Ref, define, entities, frozen, links
 
 __all__ = ["Ask", "Connection", "Edge", "EdgeConnection", "Ref", "computed", "define", "entity", "leaf", "link", "listed", "made_of"]
 
@@ -92,7 +92,7 @@ def link(
             ctx.loads[raw.parent_type, *map(id, raw.field_nodes)] = load, raw
             return load(self)
 
-        return _field(resolver, function, parameters, declared, ARGUMENTS if paged else {}, cost=cost)
+        return _field(resolver, function, parameters, {"link": declared, "cost": cost}, ARGUMENTS if paged else None)
 
     return decorate
 
@@ -101,11 +101,14 @@ def listed(function: Callable[..., Any]) -> Any:
     """Declares a page of a list that its object has: `(self, **arguments) -> list`, annotated as a Connection."""
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
-    def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
+    def page(self: Any, arguments: dict[str, Any], view: View) -> Any:
         window = window_of(arguments)
-        return page_of(function(self, **arguments), function.__qualname__, getattr(self, "_view", info.context.view), window)
+        return page_of(function(self, **arguments), function.__qualname__, view, window)
 
-    return _field(resolver, function, parameters, None, ARGUMENTS)
+    def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
+        return page(self, arguments, getattr(self, "_view", info.context.view))
+
+    return _field(resolver, function, parameters, {"listed": page}, ARGUMENTS)
 
 
 def computed(*, on: str | None = None, cost: int = 0) -> Callable[[Callable[..., Any]], Any]:
@@ -118,7 +121,7 @@ def computed(*, on: str | None = None, cost: int = 0) -> Callable[[Callable[...,
     def decorate(function: Callable[..., Any]) -> Any:
         parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
         returns = function.__annotations__["return"]
-        many, gaps = returns.startswith("list["), returns.endswith("| None]")
+        declared = Computed(function, on, many=returns.startswith("list["), gaps=returns.endswith("| None]"))
 
         async def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
             ctx: Context = info.context
@@ -138,11 +141,11 @@ def computed(*, on: str | None = None, cost: int = 0) -> Callable[[Callable[...,
             for item in items:
                 if item is not None and not isinstance(item, str | int | float) and not hasattr(item, "_view"):  # a cursor's is another
                     item._view = view
-            if not many:
+            if not declared.many:
                 return next(iter(items), None)
-            return items if gaps else [item for item in items if item is not None]
+            return items if declared.gaps else [item for item in items if item is not None]
 
-        return _field(resolver, function, parameters, None, {}, (on,) if on else (), cost)
+        return _field(resolver, function, parameters, {"computed": declared, "made_of": (on,) if on else (), "cost": cost})
 
     return decorate
 
@@ -159,16 +162,14 @@ def _field(
     resolver: Callable[..., Any],
     function: Callable[..., Any],
     parameters: list[inspect.Parameter],
-    declared: Link | None,
-    extra: dict[str, Any],
-    made_of: tuple[str, ...] = (),
-    cost: int = 0,
+    metadata: dict[str, Any],
+    extra: dict[str, Any] | None = None,
 ) -> Any:
     kind = inspect.Parameter
     info = kind("info", kind.POSITIONAL_OR_KEYWORD, annotation=strawberry.Info)
     pages = [
         kind(name, kind.KEYWORD_ONLY, annotation=typing.Annotated[annotation, strawberry.argument(description=text)], default=None)
-        for name, (annotation, text) in extra.items()
+        for name, (annotation, text) in (extra or {}).items()
     ]
     module = inspect.getmodule(function)
     for name, value in vars(module).items():  # input types, enums and argument descriptions of the declaring module
@@ -183,5 +184,5 @@ def _field(
     return strawberry.field(
         resolver=resolver,
         description=inspect.cleandoc(function.__doc__ or ""),
-        metadata={"link": declared, "made_of": made_of, "cost": cost},
+        metadata=metadata,
     )

@@ -141,6 +141,17 @@ class Link:
         return 1 + len(self.read.orders[self.order].columns)
 
 
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A relation that is not one read: `function(ctx, view, keys, **arguments)` answers with [(key, item)] for all parents, by their column `on` (None at the
+    root). `many` items or at most one for each; with `gaps`, None stands for what is not visible, which is left out otherwise."""
+
+    function: Callable[..., Any]
+    on: str | None
+    many: bool
+    gaps: bool
+
+
 @dataclass(frozen=True)
 class Ref:
     """A row named by its type and key, to be read by the type's identity link."""

@@ -11,9 +11,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import pytest
 from anyio.from_thread import start_blocking_portal
 
+from graph import app as graph_app
 from graph.app import Settings, application
+from tests.graph.both import Both
 
 JSON = dict[str, Any]
 
@@ -27,7 +30,9 @@ class Api:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal())
-        self.app = application(self.settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(graph_app, "Executor", Both)
+            self.app = application(self.settings)
         self._stack.enter_context(self._portal.wrap_async_context_manager(self.app.router.lifespan_context(self.app)))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://vkg", timeout=60)
         self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))

@@ -13,7 +13,7 @@ import pytest
 import strawberry
 from graphql import execute, parse
 
-from graph.columns import ColumnExecutor, columns
+from graph.execution.reference import ColumnExecutor, columns
 from tests.graph.api import Api
 from tests.graph.test_queries import QUERIES
 
@@ -104,7 +104,7 @@ def test_saved_operations_answer_as_on_graphql_core(
         return orjson.dumps(found["data"]), sorted(map(orjson.dumps, found.get("errors", ())))
 
     short = answer()
-    monkeypatch.setattr("graph.execution.ColumnExecutor", None)
+    monkeypatch.setattr("graph.execution.executor.ColumnExecutor", None)
     assert answer() == short
 
 

@@ -1,0 +1,13 @@
+"""How an operation is carried out. Knows the schema's declarations, and nothing of what they are about.
+
+executor.py   a document -> an answer: read, measured, planned, run
+documents.py  documents parsed and validated once
+plan.py       an operation compiled to a tree of selections
+run.py        a plan carried out breadth-first, one call per branch and level
+leaves.py     columns of values made into what the answer says
+reference.py  graphql-core's executor, for what has no plan, and to compare with
+"""
+
+from .executor import Answer, Executor
+
+__all__ = ["Answer", "Executor"]

@@ -1,0 +1,96 @@
+"""Documents: parsed and validated once, with what was made of them kept beside."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
+
+from graph import limits
+from graph.errors import UserError
+
+CACHED_DOCUMENTS = 512
+LONGEST_CACHED = 20_000
+"""Documents longer than this (characters) are not kept."""
+KEPT = 16
+"""So much is kept of what was made of one document: plans by the variables of its directives, costs by all variables."""
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = limits.COMPARISONS
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed document with what validation found; and, kept for the next time, what was made of it."""
+
+    node: DocumentNode
+    operations: dict[str | None, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+    errors: list[GraphQLError]
+    made: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
+
+    def keep(self, key: Any, made: Any) -> Any:
+        """Keeps something, and lets go of what was longest not asked for. Returns it."""
+        self.made[key] = made
+        if len(self.made) > KEPT:
+            self.made.popitem(last=False)
+        return made
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to run. Raises UserError NO_OPERATION."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        if name not in self.operations:
+            known = ", ".join(n for n in self.operations if n) or "none"
+            problem = f"The document has no operation {name!r}." if name else "The document does not say which operation to run."
+            raise UserError("NO_OPERATION", problem, hint=f"Name one in operationName: {known}.")
+        return self.operations[name]
+
+
+class Documents:
+    """The documents that were asked last."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self.schema = schema
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+
+    def read(self, query: str) -> Document:
+        """The parsed and validated document. Raises GraphQLSyntaxError, and UserError where it is too long or repetitive."""
+        found = self._documents.get(query)
+        if found is not None:
+            self._documents.move_to_end(query)
+            return found
+        try:
+            node = parse(query, max_tokens=limits.TOKENS)
+            errors = validate(self.schema, node, max_errors=limits.ERRORS)
+        except GraphQLSyntaxError as error:
+            if "token" in error.message.lower() and str(limits.TOKENS) in error.message:
+                raise UserError(
+                    "TOO_MANY_TOKENS",
+                    f"The document has more than {limits.TOKENS:,} tokens.",
+                    hint="Send values as variables, or several requests.",
+                ) from None
+            raise
+        if any(isinstance(e, ValidationAbortedError) for e in errors) and len(errors) < limits.ERRORS:
+            raise UserError(
+                "TOO_COMPLEX", "The document repeats so many fields and fragments that checking it takes too long.", hint="Name each once."
+            )
+        operations = {d.name.value if d.name else None: d for d in node.definitions if isinstance(d, OperationDefinitionNode)}
+        fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        found = Document(node, operations, fragments, errors)
+        if len(query) <= LONGEST_CACHED:
+            self._documents[query] = found
+            if len(self._documents) > CACHED_DOCUMENTS:
+                self._documents.popitem(last=False)
+        return found

@@ -1,0 +1,129 @@
+"""From a document to an answer: read (parsed, validated, kept), measured, carried out by its plan; by graphql-core where it has none.
+
+The answer is a plain dict, ready for orjson. Requests that are wrong before execution are told apart from errors of
+single fields, because HTTP gives them different status codes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import strawberry
+from graphql import ExecutionResult, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, execute
+from graphql.execution.values import VariableValues, get_variable_values
+
+from graph import limits
+from graph.context import Context
+from graph.errors import UserError, present
+
+from .documents import Document, Documents
+from .plan import Compiler, NotPlanned, Selection, directive_variables
+from .reference import ColumnExecutor
+from .run import Run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response body, whether the request was refused before execution, and its cost in objects."""
+
+    body: dict[str, Any]
+    refused: bool
+    cost: int = 0
+
+
+class Executor:
+    """Runs operations on a schema. `planned` is False where all are to be run by graphql-core; `others` counts what it ran, by the reason."""
+
+    def __init__(self, schema: strawberry.Schema, planned: bool = True) -> None:
+        self.schema = schema._schema
+        self.planned = planned
+        self.others: Counter[str] = Counter()
+        self._documents = Documents(self.schema)
+        self._compiler = Compiler(schema)
+
+    async def run(
+        self,
+        ctx: Context,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+        seconds: float = limits.SECONDS,
+        spent: int = 0,
+    ) -> Answer:
+        """Answers one operation, within what is left of the request's time and, `spent` objects being asked for already, cost."""
+        try:
+            document = self._documents.read(query)
+            if document.errors:
+                return _refused(document.errors)
+            operation = document.operation(operation_name)
+            values = get_variable_values(self.schema, operation.variable_definitions or (), variables or {}, max_errors=limits.ERRORS)
+            if isinstance(values, list):
+                return _refused(values)
+            cost = self._cost(document, operation, values, spent)
+            plan = self._plan(document, operation, values)
+        except UserError as error:
+            return _refused([GraphQLError(str(error), extensions=error.extensions())])
+        except GraphQLSyntaxError as error:
+            return _refused([error])
+        except Exception as error:  # too deep to be walked, or a fault here: masked, like those of fields
+            return _refused([present(GraphQLError("", original_error=error))])
+        try:
+            async with asyncio.timeout(seconds):
+                if isinstance(plan, Selection):
+                    data, errors = await Run(ctx, values, self._compiler.types).answer(plan)
+                else:
+                    self.others[plan] += 1
+                    data, errors = await self._by_graphql_core(ctx, document, variables, operation_name)
+        except TimeoutError as error:
+            return Answer({"data": None, "errors": [present(GraphQLError("", original_error=error)).formatted]}, False, cost)
+        if errors:
+            return Answer({"errors": [present(error).formatted for error in errors], "data": data}, False, cost)
+        return Answer({"data": data}, False, cost)
+
+    async def _by_graphql_core(
+        self, ctx: Context, document: Document, variables: dict[str, Any] | None, operation_name: str | None
+    ) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+        result: Any = execute(self.schema, document.node, None, ctx, variables, operation_name, executor_class=ColumnExecutor)
+        if not isinstance(result, ExecutionResult):
+            result = await result
+        return result.data, result.errors or []
+
+    def _plan(self, document: Document, operation: OperationDefinitionNode, values: VariableValues) -> Selection | str:
+        """The plan of an operation, or why it has none."""
+        if not self.planned:
+            return "not wanted"
+        names = document.made.get("directives")
+        try:
+            if names is None:
+                names = document.keep("directives", directive_variables(document))
+            key = ("plan", id(operation), *(values.coerced.get(name) for name in names))
+            return document.made.get(key) or document.keep(key, self._compiler.plan(document, operation, values))
+        except NotPlanned as reason:
+            return str(reason)
+
+    def _cost(self, document: Document, operation: OperationDefinitionNode, values: VariableValues, spent: int) -> int:
+        """What an operation costs, in objects. Raises UserError where that is too much."""
+        key = ("cost", id(operation), spent, orjson.dumps(values.coerced, default=repr, option=orjson.OPT_NON_STR_KEYS))
+        known = document.made.get(key)
+        if known is None:
+            known = limits.measure(self.schema, operation, document.fragments, values.coerced, spent).cost - spent
+            if len(key[3]) < limits.TOKENS:
+                document.keep(key, known)
+        return known
+
+
+def _refused(errors: list[GraphQLError]) -> Answer:
+    return Answer({"errors": [_coded(error).formatted for error in errors[: limits.ERRORS]]}, True)
+
+
+def _coded(error: GraphQLError) -> GraphQLError:
+    if error.extensions and "code" in error.extensions:
+        return error
+    code = "SYNTAX" if isinstance(error, GraphQLSyntaxError) else "INVALID_DOCUMENT"
+    if "nested too deeply" in error.message:  # what graphql-core says of documents, literals and variables
+        code = "TOO_DEEP"
+    return GraphQLError(error.message, error.nodes, error.source, error.positions, error.path, extensions={"code": code})
