@@ -78,6 +78,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter("vkg_requests_total", "GraphQL operations answered.", ["outcome"], registry=self.registry)
         self.seconds = Histogram("vkg_request_seconds", "Time to answer a GraphQL operation.", registry=self.registry)
+        self.unplanned = Counter(
+            "vkg_unplanned_total", "GraphQL operations that graphql-core ran, since they have no plan.", ["reason"], registry=self.registry
+        )
         self.statements = Counter("vkg_statements_total", "SQL statements sent for GraphQL operations.", registry=self.registry)
 
 
@@ -134,6 +137,8 @@ def application(settings: Settings) -> Starlette:
         metrics.requests.labels("refused" if found.refused else "errors" if found.body.get("errors") else "ok").inc()
         metrics.seconds.observe(seconds)
         metrics.statements.inc(ctx.statements)
+        if found.unplanned is not None:
+            metrics.unplanned.labels(found.unplanned).inc()
         read = list(ctx.read.values()) or [view]  # cursors hold on to their releases
         extensions: dict[str, Any] = {"release": _shown(read[0] if len(read) == 1 else view)}
         if len(read) > 1:

@@ -7,7 +7,6 @@ single fields, because HTTP gives them different status codes.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from graph.context import Context
 from graph.errors import UserError, present
 
 from .documents import Document, Documents
+from .nulls import first_of_each_null
 from .plan import Compiler, NotPlanned, Selection, directive_variables
 from .reference import ColumnExecutor
 from .run import Run
@@ -28,20 +28,21 @@ from .run import Run
 
 @dataclass(frozen=True)
 class Answer:
-    """The response body, whether the request was refused before execution, and its cost in objects."""
+    """The response body, whether the request was refused before execution, its cost in objects; and why graphql-core ran it, where it did."""
 
     body: dict[str, Any]
     refused: bool
     cost: int = 0
+    unplanned: str | None = None
 
 
 class Executor:
-    """Runs operations on a schema. `planned` is False where all are to be run by graphql-core; `others` counts what it ran, by the reason."""
+    """Runs operations on a schema. `planned` is False where all are to be run by graphql-core, `every_error` True where more than one is to be told of a
+    null."""
 
-    def __init__(self, schema: strawberry.Schema, planned: bool = True) -> None:
+    def __init__(self, schema: strawberry.Schema, planned: bool = True, every_error: bool = False) -> None:
         self.schema = schema._schema
-        self.planned = planned
-        self.others: Counter[str] = Counter()
+        self.planned, self.every_error = planned, every_error
         self._documents = Documents(self.schema)
         self._compiler = Compiler(schema)
 
@@ -75,14 +76,14 @@ class Executor:
             async with asyncio.timeout(seconds):
                 if isinstance(plan, Selection):
                     data, errors = await Run(ctx, values, self._compiler.types).answer(plan)
+                    if len(errors) > 1 and not self.every_error:
+                        errors = first_of_each_null(data, errors, lambda error: error.path or ())
                 else:
-                    self.others[plan] += 1
                     data, errors = await self._by_graphql_core(ctx, document, variables, operation_name)
         except TimeoutError as error:
-            return Answer({"data": None, "errors": [present(GraphQLError("", original_error=error)).formatted]}, False, cost)
-        if errors:
-            return Answer({"errors": [present(error).formatted for error in errors], "data": data}, False, cost)
-        return Answer({"data": data}, False, cost)
+            data, errors = None, [GraphQLError("", original_error=error)]
+        body = {"errors": [present(error).formatted for error in errors], "data": data} if errors else {"data": data}
+        return Answer(body, False, cost, None if isinstance(plan, Selection) else plan)
 
     async def _by_graphql_core(
         self, ctx: Context, document: Document, variables: dict[str, Any] | None, operation_name: str | None

@@ -1,10 +1,7 @@
 """Runs: a plan carried out breadth-first, one call per branch for all rows of its level.
 
-A `Frame` is a level at one place of the answer: objects of one type, as rows of a statement or as Python objects, and the dicts made of them. A branch takes
-keys from its frame, reads (a `Batch` per link, arguments and columns: whoever asks in the same moment shares one statement), makes a frame of what
-came, and hangs its dicts into those above.
-
-What goes wrong is written down as it comes, with its place; when all is done nulls are moved up to where they may be (GraphQL's section 6.4.4).
+A branch takes keys from its frame, reads (a `Batch` per link, arguments and columns: whoever asks in the same moment shares one statement), makes a
+frame of what came, and hangs its dicts into those above. What goes wrong is written down as it comes (nulls.py).
 """
 
 from __future__ import annotations
@@ -12,111 +9,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from graphql import GraphQLError, is_non_null_type
-from graphql.error import located_error
 from graphql.execution.values import VariableValues
 
-from graph.batch import object_of
 from graph.context import Context, View
-from graph.cursor import encode_cursor
 from graph.page import Window, window_of
 from graph.relation import ROOT, Link, Ref, Rows, entities, frozen
 from store.read import COUNT_LIMIT
 
-from .plan import Branch, Column, Part, Selection, Slot, identity_columns, nullable
-
-Place = list[tuple[int, list[Any]]]
-"""Where an object stands: objects of the frame above, and the way from the field of each: indices, and names of a page's parts."""
-
-
-@dataclass(eq=False)
-class Frame:
-    """Objects of one type at one place. `up` is the frame above, `slot` the field of it that they are in, `locate` says where each stands."""
-
-    selection: Selection
-    view: View
-    up: Frame | None = None
-    slot: Slot | None = None
-    locate: Callable[[int], Place] = lambda place: []
-    made: list[dict[str, Any]] = field(default_factory=list)
-    dead: set[int] = field(default_factory=set)
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def column(self, name: str) -> Sequence[Any]:
-        """The values of a column or attribute, one for each object."""
-        raise NotImplementedError
-
-    def objects(self) -> Sequence[Any]:
-        """The objects, as functions that make fields want them."""
-        raise NotImplementedError
-
-    def paths(self, place: int) -> list[list[Any]]:
-        """The paths of an object in the answer: several, where it is shared."""
-        if self.up is None or self.slot is None:
-            return [[]]
-        return [[*above, self.slot.key, *way] for i, way in self.locate(place) for above in self.up.paths(i)]
-
-
-@dataclass(eq=False)
-class Objects(Frame):
-    """Python objects."""
-
-    items: Sequence[Any] = ()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def column(self, name: str) -> Sequence[Any]:
-        """The attributes."""
-        return [getattr(item, name) for item in self.items]
-
-    def objects(self) -> Sequence[Any]:
-        """They themselves."""
-        return self.items
-
-
-@dataclass(eq=False)
-class Records(Frame):
-    """Rows of a link: (parent key, *order columns, *columns)."""
-
-    rows: Sequence[Any] = ()
-    link: Link | None = None
-    columns: tuple[str, ...] = ()
-    cls: type = object
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @cached_property
-    def _turned(self) -> list[Sequence[Any]]:
-        return list(zip(*self.rows, strict=True))
-
-    def column(self, name: str) -> Sequence[Any]:
-        """The values of a column; `cursor` is made of the order columns."""
-        if not self.rows:
-            return ()
-        assert self.link is not None
-        if name in self.columns:
-            return self._turned[self.link.width + self.columns.index(name)]
-        if name == "cursor":
-            return [cursor_of(self.link, self.view, row) for row in self.rows]
-        raise AttributeError(f"{self.cls.__name__} has no {name}")
-
-    def objects(self) -> Sequence[Any]:
-        """Objects of the rows."""
-        width = self.link.width if self.link else 0
-        return [object_of(self.cls, zip(self.columns, row[width:], strict=True), self.view) for row in self.rows]
-
-
-def cursor_of(link: Link, view: View, row: Any) -> str:
-    """The cursor of a row."""
-    return encode_cursor(view.release_id, link.name, link.order, row[1 : link.width])
+from .frames import Frame, Objects, Place, Records, cursor_of
+from .nulls import Failure, settled
+from .plan import Branch, Column, Part, Selection, Slot, identity_columns
 
 
 class Batch:
@@ -145,18 +50,6 @@ class Batch:
         self.known |= await self._read(wanted)
 
 
-@dataclass
-class Failure:
-    """A null that something made, in a field of an object of a frame: on the way `way` from the field. `error` is None where a null came as a value
-    that may not be."""
-
-    frame: Frame
-    place: int
-    slot: Slot
-    way: list[Any]
-    error: Exception | None
-
-
 class Run:
     """One execution of a plan."""
 
@@ -169,7 +62,7 @@ class Run:
         """The data and the errors."""
         root = Objects(plan, self.ctx.view, items=[self])
         await self._select(root)
-        return self._settled(root)
+        return settled(root, self.failures)
 
     # ---- one level
 
@@ -515,45 +408,6 @@ class Run:
         elif work:
             await asyncio.gather(*work)
         return answers
-
-    # ---- nulls and errors
-
-    def _settled(self, root: Frame) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
-        """Moves nulls up to where they may be. One error for each that made one, wherever that leads to."""
-        errors = []
-        for failure in self.failures:
-            frame, place, slot = failure.frame, failure.place, failure.slot
-            error = failure.error or TypeError(f"Cannot return null for non-nullable field {slot.parent}.{slot.name}.")
-            errors += [located_error(error, slot.nodes, [*path, slot.key, *failure.way]) for path in frame.paths(place)]
-            _nullify(frame, place, slot, failure.way)
-        return None if root.dead else root.made[0], errors
-
-
-def _nullify(frame: Frame, place: int, slot: Slot, way: Sequence[Any]) -> None:
-    """Makes a value null, or what it is in where it may not be."""
-    kinds: list[Any] = [slot.type]
-    for step in way:
-        kind = nullable(kinds[-1])
-        if isinstance(step, int):
-            kinds.append(kind.of_type)
-        else:
-            part = next(part for part in slot.parts if part.key == step)  # type: ignore[attr-defined]
-            kinds.append(part.type)
-    holders: list[tuple[Any, Any]] = [(frame.made[place], slot.key)]
-    for step in way:
-        holder, key = holders[-1]
-        if (inner := holder[key]) is None:
-            return
-        holders.append((inner, step))
-    for (holder, key), kind in zip(reversed(holders), reversed(kinds), strict=True):
-        holder[key] = None
-        if not is_non_null_type(kind):
-            return
-    if place not in frame.dead:
-        frame.dead.add(place)
-        if frame.up is not None and frame.slot is not None:
-            for above, further in frame.locate(place):
-                _nullify(frame.up, above, frame.slot, further)
 
 
 async def _awaited(value: Any) -> Any:
