@@ -6,11 +6,13 @@ Whoever names variants one by one must name each right; of a file's, what cannot
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from store.assembly import Assembly, chrom_code
 from store.variant import VARIANT
 
 from .batch import read_all
@@ -133,7 +135,7 @@ async def _of_file(ctx: Context, path: Path, say: Say) -> AsyncIterator[Batch]:
     held: list[Batch] = []  # until one has a variant: a file without any is refused
     missed: list[Missed] = []
     count = 0
-    for lines in _portions(_read(path)):
+    for lines in _portions(_read(path, ctx.assembly)):
         if (count := count + len(lines)) > MOST:
             raise too_many(f"{path} names")
         batch = await _batch(ctx, lines, seen)
@@ -190,24 +192,39 @@ def _portions(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
         yield held
 
 
-def _read(path: Path) -> Iterator[_Line]:
-    """What each line of a file names: of a VCF each ALT of each record, else the first column. Raises UserError BAD_FILE."""
+def _read(path: Path, assembly: Assembly) -> Iterator[_Line]:
+    """What each line of a file names: of a VCF each ALT of each record, else the first column. Raises UserError BAD_FILE or WRONG_ASSEMBLY."""
     number = 0
     try:
         with _opened(path) as file:
-            read = _of_record if path.name.lower().endswith(_VCF) else _of_names
+            vcf = path.name.lower().endswith(_VCF)
+            read = _of_record if vcf else _of_names
             for number, line in enumerate(file, 1):
+                if vcf and line.startswith("##contig"):
+                    _check_contig(path, number, line, assembly)
                 if not line.startswith("#") and (text := line.rstrip("\r\n")).strip():
                     yield from read(path, number, text)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "it ends too early"
         raise UserError("BAD_FILE", f"{path}, after line {number}: {said}.", hint="Give a text file, plain or gzipped (.gz).") from None
 
 
+def _check_contig(path: Path, number: int, line: str, assembly: Assembly) -> None:
+    """Raises UserError WRONG_ASSEMBLY where a VCF's header says another length of a chromosome."""
+    said = dict(part.split("=", 1) for part in line.strip().removeprefix("##contig=<").rstrip(">").split(",") if "=" in part)
+    code = chrom_code(said.get("ID", ""))
+    length = said.get("length", "")
+    if code is not None and length.isdigit() and int(length) != assembly.length(code):
+        raise UserError(
+            "WRONG_ASSEMBLY", f"{path}:{number}: {said['ID']} has {int(length):,} bases, and in {assembly.name} {assembly.length(code):,}.",
+            hint=f"This store is of {assembly.name}: lift the file over, or ask a store of its assembly.",
+        )  # fmt: skip
+
+
 def _opened(path: Path) -> IO[str]:
     if path.suffix.lower() in (".gz", ".bgz"):
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
 
 
 def _of_names(path: Path, number: int, text: str) -> Iterator[_Line]:

@@ -32,9 +32,9 @@ class VariantClusterRun:
     model: str = leaf("Name of the model whose vectors were clustered.")
     min_size: int = leaf("Fewest variants of a cluster.")
     min_samples: int = leaf("So many of the nearest, itself included, say how dense it is around a variant.")
-    variants: int = leaf("Variants that were clustered: those that were visible and had a vector that is not zero.")
-    noise: int = leaf("Of these, variants that are in no cluster.")
-    clusters: int = leaf("Number of clusters.")
+    variant_count: int = leaf("Variants that were clustered: those that were visible and had a vector that is not zero.")
+    noise_count: int = leaf("Of these, variants that are in no cluster.")
+    cluster_count: int = leaf("Number of clusters.")
 
 
 @define
@@ -47,7 +47,7 @@ class ClusterTerm:
 @define
 @strawberry.type(description="A clinical class, and how many members of a cluster have it.")
 class ClusterClass:
-    clinical_class: ClinicalClass = leaf("The class.", name="class")
+    classification: ClinicalClass = leaf("The class.")
     count: int = leaf("Visible members with a classification in it.")
 
 
@@ -94,9 +94,9 @@ class VariantCluster(Node):
 
     @computed(on="cluster_id", cost=SUMMARY)
     async def classes(ctx: Context, view: View, keys: Sequence[int]) -> list[ClusterClass]:
-        """What its members are classified as, the commonest class first. One with several classes counts in each."""
+        """What its members are classified as (germline), the commonest class first. One with several classes counts in each."""
         rows = await ctx.query(statement("cluster_classes"), list(keys), list(view.loads))
-        return [(row["cluster_id"], ClusterClass(clinical_class=row["class"], count=row["count"])) for row in rows]
+        return [(row["cluster_id"], ClusterClass(classification=row["class"], count=row["count"])) for row in rows]
 
     @link(CLUSTER_RUN, by="pk", on="load_id")
     def run(ctx: Context) -> VariantClusterRun:

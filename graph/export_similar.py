@@ -23,7 +23,7 @@ from .context import Context
 from .errors import UserError
 from .export_people import Columns, Found, Row
 from .filters import ClinicalClass
-from .likeness import ClassSimilarity, likeness
+from .likeness import ClassSimilarity, likeness, tells
 from .page import checked_size
 from .shell import children, pages, variant_filter
 from .similar import EmbeddingModel, listing, model_named, similar_of
@@ -37,8 +37,6 @@ _AT_ONCE = 4_000_000
 EVIDENCE = (
     "Similarity to a class is evidence of likeness in what {} reads. It is no classification of a variant, and no probability of disease."
 )
-WORTHLESS = 0.6
-"""Where nearness tells members of a class from others no better than with this area under the curve, that is said."""
 
 _GLANCE: Columns = {name: name for name in ("genes", "consequence", "impact", "classes", "frequency")}
 SIMILAR: Columns = {"variant": "variant", "rsids": "rsids", "similarity": "similarity", **_GLANCE}
@@ -274,10 +272,13 @@ async def ranked(
         hint = f"\n  {how_to_embed(chosen)}" if any("vector" in why for why in reasons.values()) else ""
         say(f"{len(reasons):,} of {len(near) + len(reasons):,} candidates have no vector by {chosen.name} that points anywhere.{hint}")
     say(EVIDENCE.format(chosen.name))
-    worth = max((one.discrimination for _, one in near if one.discrimination is not None), default=1.0)
-    if worth < WORTHLESS:
+    judged = next((one for _, one in near if one.discrimination is not None), None)
+    if judged is None:
+        say("Too few are known of the class, or too few others, to tell what the ranking is worth.")
+    elif not tells(judged):
         say(
-            f"In this store it hardly tells members of the class from others, if at all: the area under the curve is {worth:g}, and 0.5 is chance."
+            f"In this store it hardly tells members of the class from others, if at all: the area under the curve is {judged.discrimination:g} "
+            f"(standard error {judged.discrimination_error:g}), and 0.5 is chance."
         )
     if top is not None:
         near, reasons, missed = near[:top], {}, []

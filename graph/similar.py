@@ -7,7 +7,9 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -44,6 +46,12 @@ LONGEST_SEQUENCE = 20_001
 """Bases of a sequence at most."""
 READING = 1_000
 """What it costs to have a model read two sequences, in objects."""
+_WAITING = 8
+_READER = ThreadPoolExecutor(1, "model")
+"""Where models read: one at a time, apart from the threads that other work is done in."""
+_PLACES = BoundedSemaphore(_WAITING)
+WIDE = 5_000_000 << 31
+"""In a range of keys as wide as so many bases the nearest are looked for by the index first."""
 _RAREST = 1e-45
 """Below the smallest frequency that is not 0, in the precision in which they are stored."""
 _PLACE = Order(("of", "place", "distance", "variant_key"))
@@ -254,28 +262,31 @@ def checked_vector(model: EmbeddingModel, numbers: Sequence[float]) -> np.ndarra
 async def vector_of(ctx: Context, model: EmbeddingModel, ref: str, alt: str) -> np.ndarray:
     """What the model, which this server has loaded, makes of ALT less REF: float32 (dimension,), zero where that is nothing.
 
-    Raises UserError BAD_MODEL, MODEL_NOT_LOADED or BAD_SEQUENCE.
+    Raises UserError BAD_MODEL, MODEL_NOT_LOADED, BAD_SEQUENCE or BUSY.
     """
     if model.inputs != ["sequence"]:
-        raise UserError(
-            "BAD_MODEL", f"{model.name} reads {', '.join(model.inputs)}: no sequences.", value=model.name, hint="Name a model of sequences."
-        )
+        hint = "Name a model that does: see embeddingModels."
+        raise UserError("BAD_MODEL", f"{model.name} reads no sequences of DNA.", value=model.name, hint=hint)
     if (read := ctx.models.get(model.name)) is None:
         loaded = f"It has {', '.join(sorted(ctx.models))}. " if ctx.models else ""
         hint = f"{loaded}Serve it (vkg serve --model {model.name}), or give a vector (variantsByEmbedding)."
         raise UserError("MODEL_NOT_LOADED", f"This server has not loaded the model {model.name}.", value=model.name, hint=hint)
+    longest = min(LONGEST_SEQUENCE, 2 * (2 * (model.flank or 0) + 1))
     for name, text in (("ref", ref), ("alt", alt)):
-        if not 0 < len(text) <= LONGEST_SEQUENCE:
-            raise UserError("BAD_SEQUENCE", f"{name} has {len(text):,} letters.", value=len(text), hint=f"Give 1 to {LONGEST_SEQUENCE:,}.")
-        if wrong := re.search("[^ACGTNacgtn]", text):
-            hint = "Write A, C, G and T alone, and N where a base is not known."
-            raise UserError("BAD_SEQUENCE", f"{name}: letter {wrong.start() + 1} is {wrong[0]!r}.", value=wrong[0], hint=hint)
+        if not 0 < len(text) <= longest:
+            hint = f"Give up to {longest:,}, best {2 * (model.flank or 0) + 1:,}: the model read so many around each variant."
+            raise UserError("BAD_SEQUENCE", f"{name} has {len(text):,} letters.", value=len(text), hint=hint)
+        if wrong := re.search("[^A-Za-z]", text):
+            raise UserError("BAD_SEQUENCE", f"{name}: letter {wrong.start() + 1} is {wrong[0]!r}.", hint="Write letters alone: ACGT.")
+    if not _PLACES.acquire(blocking=False):
+        raise UserError("BUSY", f"{_WAITING} others wait for a model of this server.", hint="Try again in a moment.")
+    reading = _READER.submit(read, ref.upper(), alt.upper())
+    reading.add_done_callback(lambda _: _PLACES.release())
     try:
-        return await asyncio.to_thread(read, ref.upper(), alt.upper())
+        return await asyncio.wrap_future(reading)
     except ValueError as error:
-        raise UserError(
-            "BAD_SEQUENCE", str(error), hint="Give what the model reads: a stretch of the reference, with REF and with ALT."
-        ) from None
+        hint = "Give what the model reads: a stretch of the reference, with REF and with ALT."
+        raise UserError("BAD_SEQUENCE", str(error), hint=hint) from None
 
 
 async def _begin(ctx: Context, view: View, asked: Listing, of: int) -> tuple[View, int, Sequence[Any] | None]:
@@ -330,7 +341,7 @@ class Wanted:
 
     def tries(self) -> tuple[int, int]:
         """How many of the nearest are looked at first, and then, before all are compared."""
-        few = (self.begin + self.count) * (1 if self.condition == EVERYTHING else 12) + SPARE
+        few = (self.begin + self.count) * (1 if self.condition == EVERYTHING and self.span is None else 12) + SPARE
         return min(few, MOST_TRIED), min(max(4 * few, TRIED), MOST_TRIED)
 
     def done(self, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -343,7 +354,7 @@ async def search(ctx: Context, view: View, model_id: int, keys: Sequence[int], w
     key is GIVEN."""
     found: dict[int, list[dict[str, Any]]] = {}
     origin = "variant" if wanted.vector is None else "vector"
-    if wanted.by == "variant":
+    if wanted.by == "variant" or (wanted.span is not None and wanted.span[1] - wanted.span[0] > WIDE):
         index = nearest(model_id, "index", origin)
         few, many = wanted.tries()
         found = await _read(ctx, view, index, keys, wanted, few)
@@ -388,7 +399,7 @@ def _page(view: View, model: EmbeddingModel, of: int, rows: list[dict[str, Any]]
         edge._view = view
         edges.append(edge)
     info = PageInfo(
-        has_next_page=len(rows) > first, has_previous_page=begin > 0,
+        has_next_page=len(rows) > first and begin + first < LARGEST_PAGE, has_previous_page=begin > 0,
         start_cursor=edges[0].cursor if edges else None, end_cursor=edges[-1].cursor if edges else None,
     )  # fmt: skip
     page: Any = SimilarVariantConnection(keys=tuple(edge.variant_key for edge in edges), model=model, edges=edges, page_info=info)

@@ -7,6 +7,7 @@ so near that the model read a part of the same bases are no witnesses. A value t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
@@ -23,7 +24,7 @@ from .context import Context, View
 from .errors import UserError
 from .filters import ClinicalClass
 from .link import Ask, computed, define, leaf, link
-from .people import check_frequencies
+from .people import check_frequencies, check_known
 from .similar import SEARCH, EmbeddingModel, Wanted, checked_similarity, model_named, search
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 MOST_NEIGHBOURS = 100
 MOST_SCORES = 10
 """Scores named at once: neighbours are looked for once for each."""
-REACH = 1_000_000
-"""Variants this near, in bases, are no witnesses by a model of proteins: they may lie in the same one."""
+REACH = 2_500_000
+"""Variants this near, in bases, are no witnesses by a model of proteins: they may lie in the same one. The longest genes are about so long."""
+_ALSO = {"ALPHAMISSENSE": ("AMPATHOGENICITY",), "SPLICEAI": ("DSAG", "DSAL", "DSDG", "DSDL")}
+"""Other names of scores, without punctuation, by the family that has them."""
 
 HowManyNeighbours = Annotated[
     int, strawberry.argument(description=f"So many neighbours that have a value are asked, at most {MOST_NEIGHBOURS}: the most similar.")
@@ -157,25 +160,26 @@ class TransferredAnnotations:
     async def scores(ctx: Context, view: View, keys: Sequence[Asked], *, name: CarriedScores = None) -> list[TransferredNumber]:
         """Scores of its neighbours. Of each that is named the neighbours are those that have it; without names, those that have any which may be carried
         over, and it is what they have and the variant has not."""
-        read = {asked: {each[6:].upper() for each in asked.inputs if each.startswith("score:")} for asked in keys}
+        read = {asked: _families(asked.inputs) for asked in keys}
         names = list(dict.fromkeys(name or ()))
         if len(names) > MOST_SCORES:
             what = f"{len(names)} scores at once; the most is {MOST_SCORES}."
             raise UserError("TOO_MANY_INPUTS", what, value=len(names), hint="Ask in portions.")
+        await check_known(ctx, view, "has a score", names, "score_names", "UNKNOWN_SCORE", "Load it with vkg load scores.")
         known = await _scores(ctx, view, [asked.variant for asked in keys], None if name is None else names)
         answer = []
         for each in names:
-            lacking = [asked for asked in keys if each.upper() not in read[asked] and each not in known.get(asked.variant, {})]
-            found, values = await _scored(ctx, view, lacking, {"but": [], "names": [each]})
+            lacking = [asked for asked in keys if not _is_of(each, read[asked]) and each not in known.get(asked.variant, {})]
+            found, values = await _scored(ctx, view, lacking, {"but": _pattern(()), "names": [each]})
             for asked in keys:
                 own = each in known.get(asked.variant, {})
-                answer.append((asked, _number(view, each, own, each.upper() in read[asked], found.get(asked, []), values.get(each, {}))))
-        for inputs in dict.fromkeys(map(frozenset, read.values()) if name is None else ()):  # those of one model, as a rule
-            same = [asked for asked in keys if read[asked] == inputs]
-            found, values = await _scored(ctx, view, same, {"but": sorted(inputs), "names": None})
+                answer.append((asked, _number(view, each, own, _is_of(each, read[asked]), found.get(asked, []), values.get(each, {}))))
+        for families in dict.fromkeys(read.values() if name is None else ()):  # those of one model, as a rule
+            same = [asked for asked in keys if read[asked] == families]
+            found, values = await _scored(ctx, view, same, {"but": _pattern(families), "names": None})
             for asked in same:
                 rows = found.get(asked, [])
-                there = {each for each, held in values.items() if each.upper() not in inputs and any(near in held for near, _ in rows)}
+                there = {each for each, held in values.items() if not _is_of(each, families) and any(near in held for near, _ in rows)}
                 new = sorted(there - known.get(asked.variant, {}).keys())
                 answer += [(asked, _number(view, each, False, False, rows, values[each])) for each in new]
         return answer
@@ -198,7 +202,27 @@ def apart(model: EmbeddingModel) -> int:
     """Within so many bases of a variant a model read a part of the same bases; -1 where it reads none."""
     if model.flank is None:
         return -1
-    return 2 * model.flank if model.inputs == ["sequence"] else REACH
+    # The window of a long indel begins later and reads on at its right end (embedder/windows.py), by up to one window and a half.
+    return 5 * model.flank + 3 if model.inputs == ["sequence"] else REACH
+
+
+def _families(inputs: Sequence[str]) -> tuple[str, ...]:
+    """What the names of scores that a model read begin with, in any of their versions (CADD_PHRED, CADD_RAW ...): upper case, without punctuation."""
+    first = sorted({_plain(each[6:].partition("_")[0]) for each in inputs if each.startswith("score:")})
+    return tuple(name for family in first for name in (family, *_ALSO.get(family, ())))
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^A-Z0-9]", "", name.upper())
+
+
+def _is_of(name: str, families: tuple[str, ...]) -> bool:
+    return bool(families) and _plain(name).startswith(families)
+
+
+def _pattern(families: Sequence[str]) -> str:
+    """A regular expression of the plain names of these families."""
+    return f"^({'|'.join(families)})" if families else "^$"
 
 
 async def _neighbours(ctx: Context, view: View, keys: Sequence[Asked], condition: Filter) -> dict[Asked, list[tuple[int, float]]]:
@@ -219,8 +243,8 @@ async def _classes(ctx: Context, view: View, keys: Sequence[int]) -> list[tuple[
     for key, row in await read_all(ctx, view, CLINICAL, "variant", keys, columns=("aspect", "classes")) if keys else ():
         if row["aspect"] == "GERMLINE":
             held = found.setdefault(key, [])
-            held += [each for each in row["classes"] if each not in held]
-    return list(found.items())
+            held += [each for each in row["classes"] if each not in held and each != "NOT_PROVIDED"]
+    return [(key, held) for key, held in found.items() if held]
 
 
 async def _frequencies(ctx: Context, view: View, keys: Sequence[int], population: str) -> list[tuple[int, float]]:
@@ -243,7 +267,7 @@ async def _scores(ctx: Context, view: View, keys: Sequence[int], names: list[str
 
 
 async def _scored(
-    ctx: Context, view: View, keys: Sequence[Asked], which: dict[str, list[str] | None]
+    ctx: Context, view: View, keys: Sequence[Asked], which: dict[str, Any]
 ) -> tuple[dict[Asked, list[tuple[int, float]]], dict[str, dict[int, float]]]:
     """The neighbours that have a score which is one of these, as `_neighbours`, and by name the scores of all of them."""
     found = await _neighbours(ctx, view, keys, where(scored=which))
@@ -258,9 +282,7 @@ def _number(
     view: View, name: str, known: bool, read: bool, rows: Sequence[tuple[int, float]], values: dict[int, float]
 ) -> TransferredNumber:  # fmt: skip
     """A number carried over from (variant, similarity), of those that have a value."""
-    held = _seen(
-        view, [NumberNeighbour(variant_key=near, similarity=weight, value=values[near]) for near, weight in rows if near in values]
-    )
+    held = seen(view, [NumberNeighbour(variant_key=near, similarity=weight, value=values[near]) for near, weight in rows if near in values])
     outcome = _outcome(known, read, held)
     if outcome is not TransferOutcome.TRANSFERRED:
         return TransferredNumber(name=name, outcome=outcome, estimate=None, lowest=None, highest=None, neighbours=[])
@@ -277,7 +299,7 @@ def _clinical(view: View, known: bool, rows: Sequence[tuple[int, float]], classe
         for near, weight in rows
         if near in classes
     ]
-    held = _seen(view, made)
+    held = seen(view, made)
     outcome = _outcome(known, False, held)
     if outcome is not TransferOutcome.TRANSFERRED:
         return TransferredClinical(outcome=outcome, classes=[], neighbours=[])
@@ -295,7 +317,7 @@ def _clinical(view: View, known: bool, rows: Sequence[tuple[int, float]], classe
     )  # fmt: skip
 
 
-def _seen(view: View, made: list[Any]) -> list[Any]:
+def seen(view: View, made: list[Any]) -> list[Any]:
     """Objects whose links read this view."""
     for each in made:
         each._view = view

@@ -50,7 +50,8 @@ CLUSTER_RUN = Read(
     name="variant_cluster_run",
     source="variant_cluster_run t",
     visible="t.load_id = ANY(:loads)",
-    columns={name: f"t.{name}" for name in ("load_id", "model", "min_size", "min_samples", "variants", "noise", "clusters")},
+    columns={name: f"t.{name}" for name in ("load_id", "model", "min_size", "min_samples")}
+    | {"variant_count": "t.variants", "noise_count": "t.noise", "cluster_count": "t.clusters"},
     by={"pk": By("t.load_id = ANY(:keys)", parent="t.load_id")},
     orders={"load": Order(("t.load_id",))},
 )

@@ -115,11 +115,12 @@ def nearest(model_id: int, way: Way, origin: Origin = "variant") -> Read:
 
 _HAVING = {
     "classified": """EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND c.load_id = ANY(:loads)
-        AND c.aspect = 'GERMLINE' OFFSET 0)""",
+        AND c.aspect = 'GERMLINE' AND NOT c.classes <@ '{NOT_PROVIDED}' OFFSET 0)""",
     "scored": """EXISTS (SELECT FROM variant_score s JOIN score n ON n.load_id = s.load_id AND n.score_id = s.score_id
-        WHERE s.variant_key = t.variant_key AND s.load_id = ANY(:loads) AND NOT upper(n.name) = ANY(:but) AND (:names::text[] IS NULL OR n.name = ANY(:names)) OFFSET 0)""",
+        WHERE s.variant_key = t.variant_key AND s.load_id = ANY(:loads) AND NOT regexp_replace(upper(n.name), '[^A-Z0-9]', '', 'g') ~ :but AND (:names::text[] IS NULL OR n.name = ANY(:names)) OFFSET 0)""",
 }
-"""What a neighbour must have for it to be carried over: a clinical classification; a score that is none of `:but` (upper case), of these names."""
+"""What a neighbour must have for it to be carried over: a clinical classification; a score of these names, and whose name without
+punctuation does not match `:but`."""
 
 # An array that depends on nothing outside is made once, however many variants are asked about.
 _PASSING = """e.variant_key = ANY(ARRAY(SELECT t.variant_key FROM {} v JOIN variant t ON t.variant_key = v.variant_key WHERE {{filter}}))"""
@@ -136,7 +137,7 @@ MOST_MEMBERS, BACKGROUND = 2_000, 1_000
 """So many variants of a class are compared with, and so many others, drawn by their keys: the same ones every time."""
 
 _DRAWN = Order(("hashint8extended(t.variant_key, 0)", "t.variant_key"))
-_COLUMNS = {"variant_key": "t.variant_key", "halves": "halfvec_send(e.direction)"}
+_COLUMNS = {"variant_key": "t.variant_key"}
 _OF_CLASS = "c.load_id = ANY(:loads) AND c.aspect = 'GERMLINE' AND c.classes && :classes::text[]"
 
 

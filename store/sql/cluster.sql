@@ -14,11 +14,11 @@ SELECT k.cluster_id, f.term, f.count FROM variant_cluster k CROSS JOIN LATERAL (
 WHERE k.cluster_id = ANY($1::bigint[]) AND k.load_id = ANY($2::int[]) ORDER BY k.cluster_id, f.count DESC, f.term;
 
 -- name: cluster_classes
--- Clinical classes of the visible members of clusters, with how many members have them, most first. $1 clusters, $2 loads.
+-- Clinical classes (germline) of the visible members of clusters, with how many members have them, most first. $1 clusters, $2 loads.
 SELECT k.cluster_id, f.class, f.count FROM variant_cluster k CROSS JOIN LATERAL (SELECT s.class, count(*) AS count
     FROM (SELECT m.variant_key FROM variant_cluster_member m WHERE m.load_id = k.load_id AND m.ordinal = k.ordinal OFFSET 0) m
     CROSS JOIN LATERAL (SELECT DISTINCT unnest(c.classes) AS class FROM clinical_significance c
-        WHERE c.variant_key = m.variant_key AND c.load_id = ANY($2::int[]) OFFSET 0) s
+        WHERE c.variant_key = m.variant_key AND c.load_id = ANY($2::int[]) AND c.aspect = 'GERMLINE' OFFSET 0) s
     WHERE EXISTS (SELECT FROM variant_record r WHERE r.variant_key = m.variant_key AND r.load_id = ANY($2::int[]) OFFSET 0)
     GROUP BY s.class) f
 WHERE k.cluster_id = ANY($1::bigint[]) AND k.load_id = ANY($2::int[]) ORDER BY k.cluster_id, f.count DESC, f.class;

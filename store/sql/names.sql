@@ -114,7 +114,3 @@ AND (SELECT count(*) FROM callset_sample c WHERE c.load_id = l.load_id AND c.sam
 -- name: samples_of_callset
 -- The samples of a callset in the order of its genotypes. $1 load. Individual-level.
 SELECT c.ordinal, c.sample_id, s.name FROM callset_sample c JOIN sample s USING (sample_id) WHERE c.load_id = $1 ORDER BY c.ordinal;
-
--- name: rows_of_table
--- About how many rows a table has; -1 where that was never counted. $1 its name.
-SELECT reltuples AS rows FROM pg_class WHERE oid = to_regclass($1);

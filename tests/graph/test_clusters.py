@@ -24,12 +24,12 @@ from tests.graph.test_cell_context import some_consequences, write_vep
 from tests.graph.test_releases import current
 
 CLUSTERS = """query ($model: [String!], $dataset: [String!]) { variantClusters(model: $model, dataset: $dataset, first: 1000) { totalCount nodes {
-    id number size model cohesion exemplar { name } run { model minSize minSamples variants noise clusters } load { id dataset kind } } } }"""
+    id number size model cohesion exemplar { name } run { model minSize minSamples variantCount noiseCount clusterCount } load { id dataset kind } } } }"""
 MEMBERS = f"""query ($id: ID!, {WINDOW}) {{ node(id: $id) {{ ... on VariantCluster {{ page: members({PAGE}) {{ {OF_PAGE}
     edges {{ cursor probability node {{ name }} }} }} }} }} }}"""
 OF_VARIANTS = """query ($ids: [String!]!, $model: [String!], $dataset: [String!]) { variants(ids: $ids, first: 200) { nodes { name
     clusters(model: $model, dataset: $dataset, first: 5) { totalCount edges { probability node { number model load { dataset } } } } } } }"""
-COMMON = "query ($id: ID!) { node(id: $id) { ... on VariantCluster { consequences { term count } classes { class count } } } }"
+COMMON = "query ($id: ID!) { node(id: $id) { ... on VariantCluster { consequences { term count } classes { classification count } } } }"
 
 
 def make(url: str, **options: Any) -> None:
@@ -91,7 +91,14 @@ def test_clusters_of_the_demo_are_those_of_scikit_learn(world: World) -> None:
     assert page["totalCount"] == len(page["nodes"]) == len(expected) > 50
     (run,) = {str(node["run"]) for node in page["nodes"]}
     noise = int((made.labels_ < 0).sum())
-    facts = {"model": "annotation", "minSize": 50, "minSamples": 50, "variants": 24_990, "noise": noise, "clusters": len(expected)}
+    facts = {
+        "model": "annotation",
+        "minSize": 50,
+        "minSamples": 50,
+        "variantCount": 24_990,
+        "noiseCount": noise,
+        "clusterCount": len(expected),
+    }
     assert run == str(facts)
     assert noise < 3_000
     names = world.annotation.names
@@ -165,13 +172,11 @@ def test_what_members_have_in_common_is_counted(world: World) -> None:
 
 
 def test_many_clusters_take_as_many_statements_as_one(world: World) -> None:
-    within = """number exemplar { name } consequences { term count } classes { class count } run { noise } load { dataset }
+    within = """number exemplar { name } consequences { term count } classes { classification count } run { noiseCount } load { dataset }
         members(first: 2) { totalCount edges { probability node { name clusters { edges { probability node { size } } } } } }"""
     query = f"query ($first: Int!) {{ variantClusters(first: $first) {{ nodes {{ {within} }} }} }}"
     assert world.api.cost(query, {"first": 1})["statements"] == world.api.cost(query, {"first": 50})["statements"] == 9
-    query = (
-        "query ($ids: [String!]!) { variants(ids: $ids, first: 200) { nodes { clusters { totalCount nodes { number run { noise } } } } } }"
-    )
+    query = "query ($ids: [String!]!) { variants(ids: $ids, first: 200) { nodes { clusters { totalCount nodes { number run { noiseCount } } } } } }"
     names = list(world.drawn)
     few, many = (world.api.cost(query, {"ids": names[:count]})["statements"] for count in (1, 200))
     assert few == many
@@ -262,7 +267,7 @@ def test_held_clusters_are_nobodys(own_annotated: str, serve: Serve) -> None:
         terms = Counter(term for member in members for term in set(member["consequences"][0]["terms"] if member["consequences"] else ()))
         classes = Counter(c for member in members for c in {c for each in member["clinicalSignificance"] for c in each["classes"]})
         found = api.data(COMMON, {"id": node["id"]})["node"]
-        for counts, told, name in ((terms, found["consequences"], "term"), (classes, found["classes"], "class")):
+        for counts, told, name in ((terms, found["consequences"], "term"), (classes, found["classes"], "classification")):
             assert [(each[name], each["count"]) for each in told] == sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10]
             seen.update(each[name] for each in told)
     assert {"missense_variant", "PATHOGENIC"} <= set(seen)

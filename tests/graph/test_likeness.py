@@ -15,11 +15,11 @@ import pytest
 from graph import likeness
 from store import release, similarity
 from tests.graph.api import Api
+from tests.graph.claims import WRITTEN, new_store, position, write_records
 from tests.graph.conftest import Clone, Serve, Site, settings
 from tests.graph.loading import load_vcf
 from tests.graph.neighbours import Neighbours, read_neighbours, register
 from tests.graph.test_similar_releases import current
-from tests.graph.test_transfer import WRITTEN, new_store, position, write_records
 
 FLANK = 2_000
 QUERY = """query ($ids: [String!]!, $first: Int! = 20, $model: String, $classes: [ClinicalClass!]!) { variants(ids: $ids, first: $first) { nodes { name

@@ -19,10 +19,10 @@ from store.reference import Reference
 from tests.embedder.stores import small_model
 from tests.embedder.test_huggingface import SIX_MERS, esm
 from tests.graph.api import Api
+from tests.graph.claims import new_store, write_records
 from tests.graph.conftest import FASTA, Clone, Site, embed_annotation, settings
 from tests.graph.loading import load_vcf
 from tests.graph.neighbours import Neighbours, read_neighbours
-from tests.graph.test_transfer import new_store, write_records
 
 FLANK = 120
 QUERY = """query ($ref: String!, $alt: String!, $model: String, $first: Int! = 10, $after: String, $least: Float, $region: String, $filter: VariantFilter,

@@ -13,31 +13,14 @@ import psycopg
 import pytest
 
 from store import release
-from store.assembly import GRCH37
-from store.genome import initialise, register_reference
 from store.reference import Reference
 from tests.graph.api import Api
+from tests.graph.claims import WRITTEN, new_store, position, write_records, write_scores
 from tests.graph.conftest import FASTA, Clone, Serve, Site, embed_annotation, settings
 from tests.graph.loading import load_scores, load_vcf
 from tests.graph.neighbours import Neighbours, read_neighbours, register
 from tests.graph.test_similar_releases import current
 
-HEADER = """##fileformat=VCFv4.2
-##reference=GRCh37
-##INFO=<ID=AF,Number=A,Type=Float,Description="Allele frequency">
-##INFO=<ID=AF_EUR,Number=A,Type=Float,Description="Allele frequency in EUR">
-##INFO=<ID=CLNSIG,Number=.,Type=String,Description="Aggregate germline classification">
-##INFO=<ID=CLNREVSTAT,Number=.,Type=String,Description="ClinVar review status of germline classification">
-##INFO=<ID=ONC,Number=.,Type=String,Description="Aggregate oncogenicity classification">
-##INFO=<ID=ONCREVSTAT,Number=.,Type=String,Description="ClinVar review status of oncogenicity classification">
-#CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO
-"""
-WRITTEN = {
-    "Pathogenic": ["PATHOGENIC"],
-    "Pathogenic/Likely_pathogenic": ["PATHOGENIC", "LIKELY_PATHOGENIC"],
-    "Benign": ["BENIGN"],
-    "Uncertain_significance": ["UNCERTAIN_SIGNIFICANCE"],
-}
 FLANK = 1_000
 NUMBER = "name outcome estimate lowest highest neighbours { similarity value node { name } }"
 QUERY = f"""query ($ids: [String!]!, $first: Int! = 20, $model: String, $k: Int! = 10, $least: Float! = 0, $names: [String!]) {{
@@ -45,27 +28,6 @@ QUERY = f"""query ($ids: [String!]!, $first: Int! = 20, $model: String, $k: Int!
     clinicalSignificance {{ outcome classes {{ classification weight }} neighbours {{ similarity classes node {{ name }} }} }}
     frequency {{ {NUMBER} }} eur: frequency(population: "EUR") {{ {NUMBER} }}
     scores {{ {NUMBER} }} named: scores(name: $names) {{ {NUMBER} }} }} }} }} }}"""
-
-
-def write_records(path: Path, rows: dict[str, str]) -> Path:
-    """A VCF of variants by their names, with INFO."""
-    fields = ((*name.split("-"), info) for name, info in rows.items())
-    path.write_text(HEADER + "".join(f"{chrom}\t{pos}\t.\t{ref}\t{alt}\t.\t.\t{info}\n" for chrom, pos, ref, alt, info in fields))
-    return path
-
-
-def write_scores(path: Path, name: str, rows: dict[str, float]) -> Path:
-    """A table of a score by the names of variants."""
-    lines = "".join("\t".join((*variant.split("-"), str(value))) + "\n" for variant, value in rows.items())
-    path.write_text(f"#Chrom\tPos\tRef\tAlt\t{name}\n{lines}")
-    return path
-
-
-def new_store(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as conn:
-        initialise(conn, GRCH37)
-        reference = Reference(FASTA)
-        register_reference(conn, reference.path, reference.contigs)
 
 
 @dataclass(frozen=True)
@@ -88,10 +50,6 @@ class World:
 
     def having(self, model: str, facts: dict[str, Any]) -> np.ndarray:
         return np.array([each in facts for each in self.models[model].names])
-
-
-def position(name: str) -> int:
-    return int(name.split("-")[1])
 
 
 @pytest.fixture(scope="module")
