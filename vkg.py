@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from embedder import cluster_commands, serving
 from embedder import commands as embedder_commands
 from embedder.errors import EmbedderError
 from graph import commands as graph_commands
+from graph import similar_commands
 from graph.errors import UserError
 from graph.schema import VERSION
 from loaders import commands as loader_commands
@@ -21,11 +23,15 @@ from store import commands as store_commands
 from store.errors import StoreError
 
 app = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (store_commands.store, graph_commands.graph, embedder_commands.embed_group):
+for group in (
+    store_commands.store, graph_commands.graph, similar_commands.similar_group, embedder_commands.embed_group, cluster_commands.cluster_group,
+):  # fmt: skip
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)
 app.add_typer(loader_commands.load, name="load")
 app.add_typer(loader_commands.derive, name="derive")
+loader_commands.embed_variants = embedder_commands.embed
+graph_commands.load_models = serving.load_models
 
 DEMO = Path(__file__).resolve().parent / "demo"
 PLACE = "20:1000000-4000000"

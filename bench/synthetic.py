@@ -1,12 +1,13 @@
 """A store of synthetic variants, as dense and as clinical as real ones, for benchmarks and for the test of plans.
 
-Comes in: a database with the migrations applied and nothing loaded. Goes out: ten published loads. Variants lie one
+Comes in: a database with the migrations applied and nothing loaded. Goes out: eleven published loads. Variants lie one
 per `SPACING` bases, as in three thousand genomes, and everything said of one follows from its key by hashing, so two
 stores of one size are the same. Loads: `callset` has 70 % of the variants, with frequencies and consequences, and genotypes
 of `SAMPLES` people, `clinical` has 50 % (so a fifth is in both), with classifications, `scores` has a number for half of all,
 `genes` has 20,000, `panel` describes a tenth as many people as there are variants, of whom the first are in the callset. Of these `ibd` has
 segments that any two share, a quarter as many as there are variants, all over the autosomes, and `ancestry` says where they lie. `v2f`, `enformer` and `metacells` (fifty) say of
-variants and genes what methods and cells do. A tenth of the variants have vectors, of eight numbers, by the model `synthetic`.
+variants and genes what methods and cells do. A tenth of the variants have vectors, of eight numbers, by the model `synthetic`. Half of these are in
+one of forty `clusters`.
 """
 
 from __future__ import annotations
@@ -132,6 +133,10 @@ _TABLES = {
         CROSS JOIN LATERAL (SELECT array_agg(3 * {_draw(42, "g.start_pos + n")} ORDER BY n)::real[] AS values FROM generate_series(1, {_METACELLS}) n) m""",
     "metacell_peak": f"""SELECT %(metacells)s, row_number() OVER () - 1, c.chrom, 9, start, start + 499, array_fill(0.5::real, ARRAY[{_METACELLS}]), NULL
         FROM unnest(%(lengths)s::int[]) WITH ORDINALITY c (length, chrom), generate_series(1, length - 1000, 31000) start""",
+    "variant_cluster_run": """VALUES (%(clusters)s, 'synthetic', 50, 50, 200000, 100000, 40)""",
+    "variant_cluster": """SELECT %(clusters)s, n, 2500, (SELECT min(variant_key) FROM variant), 0.9 FROM generate_series(1, 40) n""",
+    "variant_cluster_member": f"""SELECT v.variant_key, %(clusters)s, c.ordinal, row_number() OVER (PARTITION BY c.ordinal ORDER BY v.variant_key), {_draw(48)}
+        FROM variant v CROSS JOIN LATERAL (SELECT 1 + floor(40 * {_draw(47)})::int AS ordinal) c WHERE {_draw(49)} < 0.05""",
     "gene_alias": "SELECT 'A' || symbol, gene_id, load_id FROM gene",
     "variant_score": f"SELECT v.variant_key, %(scores)s, 0, 40 * {_draw(13)}, NULL FROM variant v WHERE {_draw(14)} < 0.5",
     "gene": f"""SELECT {_GENE}, %(genes)s, '1', 'G' || v.chrom * 100000 + v.pos / {_GENE_SPACING}, v.chrom, v.pos,
@@ -163,6 +168,7 @@ def fill(url: str, variants: int) -> None:
                 ("v2f", "v2f"),
                 ("enformer", "enformer"),
                 ("metacells", "metacells"),
+                ("clusters", "clusters"),
             )
         }
         values = {name: load.load_id for name, load in loads.items()} | {
@@ -190,7 +196,7 @@ def fill(url: str, variants: int) -> None:
         _embed(conn)
         conn.execute("VACUUM")  # last, as no other transaction runs now that could still need what was there before
         conn.execute(
-            "ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run"
+            "ANALYZE load, dataset, release, score, frequency_population, population, ibd_run, ancestry_run, v2f_run, enformer_run, metacell_run, variant_cluster_run"
         )
 
 

@@ -1,4 +1,4 @@
-"""Batches: windows to tokens, tokens to batches of one exact length, batches through a model, and REF and ALT together again.
+"""Batches: windows or texts to tokens, tokens to batches of one exact length, batches through a model, and REF and ALT together again.
 
 Sequences of one batch have the same number of tokens, so nothing is padded and nothing masked. REF and ALT of a variant
 often differ in length (a quarter of the SNVs of DNABERT-2), and then meet again only when both have been pooled.
@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from embedder.models import Model, Tokenizer
-from embedder.pooling import Embedded, Pooling, chosen, compare, finite, pool
+from embedder.models import Model, Tokenizer, Tokens
+from embedder.pooling import Embedded, Pooling, chosen, compare, finite, measured, pool
 from embedder.windows import Window
+
+if TYPE_CHECKING:
+    import torch
 
 LIMIT = 1 << 14
 """Sequences that wait for company at most: about 20 MB of tokens."""
@@ -40,6 +43,16 @@ class Batch(NamedTuple, Generic[K]):
 
     keys: list[K]
     embedded: Embedded
+    refused: list[K]
+
+
+class Singles(NamedTuple, Generic[K]):
+    """Texts that are done: their keys and, in the same order, their vectors, float32 (n, d), and the lengths of these, float32 (n,); and the
+    keys of those that the model gave infinities or NaN for (Skip.NOT_FINITE)."""
+
+    keys: list[K]
+    vectors: np.ndarray
+    norm: np.ndarray
     refused: list[K]
 
 
@@ -102,6 +115,45 @@ def embed(
     batches give the same bits.
     Raises EmbedderError where a sequence does not fit in memory, or in the model.
     """
+    met: dict[K, list[np.ndarray | None]] = defaultdict(lambda: [None, None])
+    sequences = (s for key, pair in stream for s in _sides(key, pair))
+    for batch, vectors in _pooled(model, sequences, pooling, batch_tokens, limit, report):
+        done: list[K] = []
+        for sequence, vector in zip(batch, vectors, strict=True):
+            both = met[sequence.key]
+            for side in sequence.sides:
+                both[side] = vector
+            if both[0] is not None and both[1] is not None:
+                done.append(sequence.key)
+        if done:
+            yield _together(done, [met.pop(key) for key in done])
+
+
+def embed_singly(
+    model: Model,
+    stream: Iterable[tuple[K, Tokens]],
+    *,
+    batch_tokens: int | None = None,
+    limit: int = LIMIT,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[Singles[K]]:
+    """The vectors of a stream of texts, each with a key of its own: the mean of its tokens, special ones left out. All else is as `embed` has it."""
+    sequences = (_Sequence(key, (0,), tokens.ids, chosen(tokens, (0, 0), Pooling.MEAN)) for key, tokens in stream)
+    for batch, vectors in _pooled(model, sequences, Pooling.MEAN, batch_tokens, limit, report):
+        good = finite(vectors)
+        kept = [s.key for s, ok in zip(batch, good, strict=True) if ok]
+        yield Singles(kept, vectors[good], measured(vectors[good], kept), [s.key for s, ok in zip(batch, good, strict=True) if not ok])
+
+
+def _pooled(
+    model: Model,
+    sequences: Iterable[_Sequence[K]],
+    pooling: Pooling,
+    batch_tokens: int | None,
+    limit: int,
+    report: Callable[[str], None] | None,
+) -> Iterator[tuple[list[_Sequence[K]], np.ndarray]]:
+    """Batches of sequences, and the vectors (n, d) of each."""
     import torch
 
     from embedder.device import BATCH_TOKENS, Halving, put
@@ -114,30 +166,21 @@ def embed(
         return pool(hidden, put(np.stack([s.chosen for s in batch[part]]), hidden.device), pooling)
 
     run = Halving(step, report)
-    met: dict[K, list[np.ndarray | None]] = defaultdict(lambda: [None, None])
-
-    def finish(batch: list[_Sequence[K]], parts: list[torch.Tensor]) -> Iterator[Batch[K]]:
-        done: list[K] = []
-        for sequence, vector in zip(batch, np.concatenate([part.cpu().numpy() for part in parts]), strict=True):
-            both = met[sequence.key]
-            for side in sequence.sides:
-                both[side] = vector
-            if both[0] is not None and both[1] is not None:
-                done.append(sequence.key)
-        if done:
-            yield _together(done, [met.pop(key) for key in done])
 
     # One batch is always under way: a GPU works on it while the stream gives the next, and only then is waited for.
     under_way: tuple[list[_Sequence[K]], list[torch.Tensor]] = [], []
-    sequences = (s for key, pair in stream for s in _sides(key, pair))
     for batch in buckets(sequences, lambda s: len(s.ids), lambda n: max(1, tokens // n), limit):
         with torch.inference_mode():
             parts = list(run(len(batch), len(batch[0].ids)))
         if under_way[0]:
-            yield from finish(*under_way)
+            yield _fetched(*under_way)
         under_way = batch, parts
     if under_way[0]:
-        yield from finish(*under_way)
+        yield _fetched(*under_way)
+
+
+def _fetched(batch: list[_Sequence[K]], parts: list[torch.Tensor]) -> tuple[list[_Sequence[K]], np.ndarray]:
+    return batch, np.concatenate([part.cpu().numpy() for part in parts])
 
 
 def _sides(key: K, pair: Pair) -> Iterator[_Sequence[K]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,37 +13,41 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from embedder import models as sequence_models
+from embedder import choice
 from embedder.errors import EmbedderError
 from embedder.models import annotation
 from embedder.pooling import Pooling
 from embedder.progress import Progress, say
-from embedder.run import Annotations, Embed, Outcome, release_of, run, sequences
-from embedder.windows import FLANK, Skip
+from embedder.run import Outcome, release_of, run
+from embedder.windows import Skip
 from store import embedding, embedding_index
 from store.commands import opened
 from store.errors import StoreError
-from store.genome import genome
-from store.reference import Reference
 from store.region import Region
 
 embed_group = typer.Typer()
 models_group = typer.Typer(help="The models that turn variants into vectors.", no_args_is_help=True)
 embed_group.add_typer(models_group, name="models")
 
-_KINDS = "annotation, dnabert2, dnabert2:FOLDER, hf:REPOSITORY and hf:FOLDER"
-
 
 @embed_group.command()
 def embed(
     model: Annotated[
-        str, typer.Option("--model", help="annotation; dnabert2, dnabert2:FOLDER; hf:REPOSITORY or hf:FOLDER of a Hugging Face encoder.")
+        str,
+        typer.Option(
+            "--model",
+            help="annotation; dnabert2, dnabert2:FOLDER; hf:REPOSITORY or hf:FOLDER of a Hugging Face encoder of DNA or, with --proteins, of proteins; "
+            "hgvs:REPOSITORY or hgvs:FOLDER of one of text.",
+        ),
     ] = annotation.ID,
     name: Annotated[
         str | None, typer.Option("--name", help="What the model is called in the store; else as --model says, folder and all.")
     ] = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", help="FASTA of the assembly; else the one registered with the store.")
+    ] = None,
+    proteins: Annotated[
+        Path | None, typer.Option("--proteins", help="FASTA of the proteins that HGVSp names, for a model of proteins.")
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", help="Only variants of CHROM:START-END. More than once for several.")
@@ -52,13 +56,19 @@ def embed(
         list[str] | None, typer.Option("--gene", help="Only variants in a gene, by symbol or identifier. More than once for several.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, cuda:N or cpu.")] = "auto",
-    flank: Annotated[int, typer.Option("--flank", min=16, max=100_000, help="Bases of the reference on either side.")] = FLANK,
-    pooling: Annotated[
-        Pooling,
+    flank: Annotated[
+        int | None,
         typer.Option(
-            "--pooling", help="Tokens that make the vector: the variant's own (variant), all (mean), or of all the largest (max)."
+            "--flank", min=16, max=100_000, help="Bases of the reference on either side, else 500; residues of the protein, else 510."
         ),
-    ] = Pooling.VARIANT,
+    ] = None,
+    pooling: Annotated[
+        Pooling | None,
+        typer.Option(
+            "--pooling",
+            help="Tokens that make the vector: the variant's own (variant), all (mean), or of all the largest (max); else variant, of text mean.",
+        ),
+    ] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="fp16, bf16 or fp32; else fp16 on a GPU, fp32 on a CPU.")] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Commit of the model's repository.")] = None,
     workers: Annotated[
@@ -75,61 +85,26 @@ def embed(
 
     Example: vkg embed --model dnabert2 --device cuda
     """  # fmt: skip
+    options = choice.Options(model, name or model, reference, proteins, device, flank, pooling, dtype, revision, workers)
     with _interruptible():
         with opened() as conn:
             if memory is not None:
                 embedding_index.check_memory(conn, memory)
-            _, loads = release_of(conn)
+            release, loads = release_of(conn)
             ranges = [Region.parse(text).keys() for text in region or ()] + embedding.gene_ranges(conn, gene or (), loads)
-            if model == annotation.ID:
-                wanted, backend = _annotations(conn, name or model)
-            else:
-                wanted, backend = _sequences(conn, model, name or model, reference, revision, device, dtype, flank, pooling, workers)
-            registered = _register(conn, wanted, again)
+            chosen = choice.choose(conn, options, release, loads)
+            registered = _register(conn, chosen.wanted, again)
         try:
-            with backend as made:
+            with chosen.backend as made:
                 outcome = run(registered, made, ranges or embedding.EVERYWHERE)
         except (EmbedderError, StoreError):
             with suppress(StoreError), opened() as conn:  # what went wrong says more; and another --flank may do
                 embedding.remove_unused(conn, registered)
             raise
         with opened() as conn:
-            how = _tell(conn, registered, outcome)
+            how = _tell(conn, registered, outcome, chosen.remedy)
             if index and not how["indexed"] and not how["tasks"] and how["vectors"] >= embedding_index.INDEXED_FROM:
                 _index(conn, registered, memory or embedding_index.index_memory(how["vectors"], registered.dimension))
-
-
-def _annotations(conn: psycopg.Connection, name: str) -> tuple[embedding.Model, AbstractContextManager[Embed]]:
-    release, loads = release_of(conn)
-    wanted = embedding.Model(
-        name, annotation.VERSION, None, annotation.DIMENSION, None, None, None, None, list(annotation.INPUTS), release
-    )  # fmt: skip
-    return wanted, nullcontext(Annotations(loads))
-
-
-def _sequences(
-    conn: psycopg.Connection, model: str, name: str, reference: Path | None, revision: str | None, device: str, dtype: str | None, flank: int,
-    pooling: Pooling, workers: int | None,
-) -> tuple[embedding.Model, AbstractContextManager[Embed]]:  # fmt: skip
-    if model.partition(":")[0] not in ("dnabert2", "hf"):
-        raise EmbedderError(f"no model {model!r}", f"Models are {_KINDS}.")
-    if name == annotation.ID:
-        raise EmbedderError(f"{name} is the name of another model", "Give this one another: --name")
-    store = genome(conn)
-    path = reference or store.reference_path
-    if path is None:
-        raise EmbedderError(f"{model} reads the reference, and none is registered with the store", "Give it: --reference FASTA")
-    fasta = Reference(path)
-    fasta.check(store.assembly)
-    loaded = sequence_models.load(model, revision=revision, device=device, dtype=dtype)
-    if loaded.alphabet != "DNA":
-        raise EmbedderError(f"{model} reads proteins, and variants are of DNA", "Choose a model of DNA sequences.")
-    from embedder.device import dtype_name
-
-    wanted = embedding.Model(
-        name, loaded.revision, loaded.weights_sha256, loaded.dimension, flank, pooling.value, dtype_name(loaded.dtype), fasta.digest, ["sequence"],
-    )  # fmt: skip
-    return wanted, sequences(loaded, path, flank, pooling, workers=workers, report=say)
 
 
 def _register(conn: psycopg.Connection, wanted: embedding.Model, again: bool) -> embedding.Model:
@@ -138,6 +113,7 @@ def _register(conn: psycopg.Connection, wanted: embedding.Model, again: bool) ->
             embedding.remove(conn, found)
         registered = embedding.register(conn, wanted)
     if registered.release_id != wanted.release_id:
+        embedding.forget_skipped(conn, registered)
         say(
             f"vectors of {wanted.name} tell of release {registered.release_id}, and it is {wanted.release_id} by now: only variants without one are embedded.\n"
             "  To make all anew: --again"
@@ -145,8 +121,8 @@ def _register(conn: psycopg.Connection, wanted: embedding.Model, again: bool) ->
     return registered
 
 
-def _tell(conn: psycopg.Connection, model: embedding.Model, outcome: Outcome) -> dict[str, Any]:
-    """Prints what became of a run, and returns the model's state. Raises EmbedderError where not one variant has a vector."""
+def _tell(conn: psycopg.Connection, model: embedding.Model, outcome: Outcome, remedy: str) -> dict[str, Any]:
+    """Prints what became of a run, and returns the model's state. Raises EmbedderError, with the remedy, where not one variant has a vector."""
     if outcome.embedded or outcome.skipped:
         embedding_index.tidy(conn, model)
     how = embedding.status(conn, model)
@@ -156,8 +132,7 @@ def _tell(conn: psycopg.Connection, model: embedding.Model, outcome: Outcome) ->
     if outcome.interrupted:
         raise KeyboardInterrupt(f"what was embedded is kept; {how['tasks']:,} tasks wait: run it again")
     if how["skipped"] and not how["vectors"]:
-        what = f"no variant could be embedded: {sum(how['skipped'].values()):,} tried"
-        raise EmbedderError(what, "Check that the reference is the one that the variants were called against: --reference FASTA --again")
+        raise EmbedderError(f"no variant could be embedded: {sum(how['skipped'].values()):,} tried", remedy)
     if how["tasks"]:
         typer.echo(f"  {how['tasks']:,} tasks are others' or elsewhere, and wait: run it again when those have ended")
     return how
@@ -217,7 +192,7 @@ def _facts(row: dict[str, Any]) -> Iterator[str]:
     if row["tasks"]:
         yield f"{row['tasks']:,} tasks wait"
     if row["flank"] is not None:
-        yield f"{row['flank']:,} bases on either side"
+        yield f"{row['flank']:,} {'residues' if choice.PROTEIN in row['inputs'] else 'bases'} on either side"
     yield from (row[each] for each in ("pooling", "dtype") if row[each])
     if row["release_id"] is not None:
         yield f"of release {row['release_id']}"

@@ -81,14 +81,25 @@ def compare(ref: np.ndarray, alt: np.ndarray, names: Sequence[object]) -> Embedd
     if not (good := finite(ref) & finite(alt)).all():
         _refuse("the model gave infinities or NaN", "fp16 overflows where bf16 and fp32 do not: say --dtype.", names, good)
     lengths = [np.sqrt(np.square(v, dtype=np.float64).sum(axis=1, keepdims=True)) for v in (ref, alt)]
-    if not (good := ((lengths[0] > 0) & (lengths[1] > 0))[:, 0]).all():
-        _refuse("the model gave vectors of zeros only", "Its weights are damaged, or not those of this model.", names, good)
+    _refuse_zeros(((lengths[0] > 0) & (lengths[1] > 0))[:, 0], names)
     difference = alt - ref
     return Embedded(
         difference,
         np.sqrt(np.square(difference, dtype=np.float64).sum(axis=1)).astype(np.float32),
         (np.square(alt / lengths[1] - ref / lengths[0]).sum(axis=1) / 2).astype(np.float32),
     )
+
+
+def measured(vectors: np.ndarray, names: Sequence[object]) -> np.ndarray:
+    """The Euclidean lengths, float32 (n,), of finite vectors (n, d). Raises EmbedderError with the `names` of those that are zero."""
+    lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
+    _refuse_zeros(lengths > 0, names)
+    return lengths.astype(np.float32)
+
+
+def _refuse_zeros(good: np.ndarray, names: Sequence[object]) -> None:
+    if not good.all():
+        _refuse("the model gave vectors of zeros only", "Its weights are damaged, or not those of this model.", names, good)
 
 
 def _refuse(what: str, remedy: str, names: Sequence[object], good: np.ndarray) -> None:

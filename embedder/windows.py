@@ -37,6 +37,17 @@ class Skip(Enum):
     EDGE = "the chromosome ends too close by for windows of equal length"
     TOO_MANY_N = "too many unknown bases (N) around it"
     NOT_FINITE = "the model gave no finite numbers (overflow)"
+    NO_CONSEQUENCE = "no visible load tells of a consequence"
+    NO_PROTEIN_CHANGE = "no visible consequence gives a change of a protein (HGVSp)"
+    NO_PEPTIDE = "the FASTA has no sequence of the protein that HGVSp names, or one of another version"
+    PEPTIDE_MISMATCH = "HGVSp differs from the protein's sequence"
+    SYNONYMOUS = "the protein does not change"
+    FRAMESHIFT = "frameshift: HGVSp does not give the new residues"
+    START_LOST = "start lost: where translation begins instead is not known"
+    EXTENSION = "stop lost: HGVSp does not give the residues that follow"
+    UNKNOWN_CHANGE = "HGVSp says that the change is not known"
+    NOT_EXACT = "HGVSp cannot be applied to a sequence exactly"
+    TOO_MANY_X = "too many unknown residues (X) around it"
 
     @property
     def text(self) -> str:
@@ -96,7 +107,7 @@ def window(
     if pos < 1 or pos + len(ref) - 1 > last:
         return Skip.OUTSIDE
 
-    shared, own_ref, own_alt = _own_bases(ref, alt)
+    shared, own_ref, own_alt = own_letters(ref, alt)
     shortest, longest = sorted((len(own_ref), len(own_alt)))
     size = 2 * flank + 1
     if longest > size:
@@ -131,8 +142,8 @@ def _unusable(ref: str, alt: str) -> Skip | None:
     return Skip.BREAKEND if _BREAKEND.fullmatch(alt) else Skip.AMBIGUOUS
 
 
-def _own_bases(ref: str, alt: str) -> tuple[int, str, str]:
-    """How many bases the alleles share at their start, and what is left of each without those and those shared at the end."""
+def own_letters(ref: str, alt: str) -> tuple[int, str, str]:
+    """How many letters the alleles share at their start, and what is left of each without those and those shared at the end."""
     shortest = min(len(ref), len(alt))
     start = 0
     while start < shortest and ref[start] == alt[start]:

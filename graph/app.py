@@ -12,8 +12,8 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -32,7 +32,7 @@ from store.errors import StoreError
 from store.reference import Reference
 
 from . import front, ide, limits
-from .context import Context, View
+from .context import Context, SequenceModel, View
 from .errors import UserError, explain
 from .execution import Answer, Executor
 from .releases import Releases
@@ -61,7 +61,8 @@ INDEX = """vkg: a knowledge graph of genetic variation
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the store is and what it is about; how many connections and seconds a request may have; which web origins may ask."""
+    """Where the store is and what it is about; how many connections and seconds a request may have; which web origins may ask; which models are loaded,
+    by the names they are registered with."""
 
     url: str
     assembly: Assembly
@@ -69,6 +70,7 @@ class Settings:
     pool_size: int = POOL_SIZE
     seconds: float = limits.SECONDS
     origins: tuple[str, ...] = ()
+    models: Mapping[str, SequenceModel] = field(default_factory=dict)
 
 
 class Metrics:
@@ -129,7 +131,9 @@ def application(settings: Settings) -> Starlette:
         return Response(content, status, {"Vkg-Release": ", ".join(sorted(releases, key=int))}, media)
 
     async def answer(request: Request, view: View, operation: dict[str, Any], end: float, spent: int) -> Answer:
-        ctx = Context(request.app.state.pools, view, settings.assembly, settings.reference, pinned="vkg-release" in request.headers)
+        ctx = Context(
+            request.app.state.pools, view, settings.assembly, settings.reference, "vkg-release" in request.headers, settings.models
+        )
         started = time.perf_counter()
         name, variables = operation.get("operationName"), operation.get("variables")
         found = await executor.run(ctx, operation["query"], variables, name, end - started, spent)

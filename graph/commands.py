@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ from store.reference import SMALL_WINDOW, Reference
 from . import export_people
 from .app import Settings, application
 from .changes import changes
-from .context import Context
+from .context import Context, SequenceModel
 from .errors import UserError
 from .export import Selection, export
 from .export_people import Found
@@ -82,13 +82,25 @@ def serve(
     ] = "127.0.0.1",
     port: Port = 8000,
     origin: Annotated[list[str] | None, typer.Option("--allow-origin", help="Web origin whose pages may ask; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="Load this model for variantsLikeSequence, by its name in vkg models; NAME=SOURCE where that is not where it is. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Serve GraphQL at http://HOST:PORT/graphql.
 
     Example: vkg serve --port 8001
     """
-    found = replace(settings(), origins=tuple(origin or ()))
+    models = load_models(model) if model and load_models is not None else {}
+    found = replace(settings(), origins=tuple(origin or ()), models=models)
     run(host, port, found, f"GraphQL at http://{host}:{port}/graphql, in a browser at http://{host}:{port}/graphiql (Ctrl-C ends it)")
+
+
+load_models: Callable[[Sequence[str]], Mapping[str, SequenceModel]] | None = None
+"""Loads models of sequences by name. Another package has them: the front door puts it here."""
 
 
 @graph.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import asyncpg
+import numpy as np
 
 from store.assembly import Assembly
 from store.database import Pools
@@ -19,6 +20,11 @@ from .errors import UserError
 
 Access = Literal["open", "individual"]
 """Who may see what a statement reads: anybody, or those who may see single persons."""
+
+
+SequenceModel = Callable[[str, str], np.ndarray]
+"""A loaded model: (sequence with REF, with ALT, upper case) -> what it makes of ALT less REF, float32 (dimension,). May take a second, and be called by
+several threads. Raises ValueError for a sequence that it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Context:
     assembly: Assembly
     reference: Reference | None = None
     pinned: bool = False
+    models: Mapping[str, SequenceModel] = field(default_factory=dict)
     loaders: dict[Any, Any] = field(default_factory=dict)
     loads: dict[Any, Any] = field(default_factory=dict)
     statements: int = 0

@@ -15,6 +15,7 @@ from store.read import LARGEST_REAL
 from store.statements import statement
 from store.tissue import TISSUES
 from store.variant import VARIANT
+from store.vector import numbers_of_halfvec
 
 from .context import Context, View
 from .errors import UserError
@@ -160,7 +161,12 @@ class EnformerEffect:
     @computed(on="key", cost=_VECTOR)
     async def tracks(ctx: Context, view: View, keys: Sequence[Any]) -> list[float]:
         """The effect on each track, by the index of the track; empty where not all were kept."""
-        return [(key, value) for key, row in await _vectors(ctx, view, keys) if row["tracks"] for value in _values(row["tracks"]).tolist()]
+        return [
+            (key, value)
+            for key, row in await _vectors(ctx, view, keys)
+            if row["tracks"]
+            for value in numbers_of_halfvec(row["tracks"]).tolist()
+        ]
 
     @link(LOAD, by="pk", on="load_id")
     def load(ctx: Context) -> Load:
@@ -205,7 +211,7 @@ async def _strongest(
     found = []
     for key, row in await _vectors(ctx, view, keys):
         if row["tracks"]:
-            values = _values(row["tracks"])
+            values = numbers_of_halfvec(row["tracks"])
             ordinals = np.arange(len(values))
         elif row["kept_tracks"]:
             values, ordinals = np.array(row["kept_effects"], np.float32), np.array(row["kept_tracks"], np.int64)
@@ -228,8 +234,3 @@ def _largest(sizes: np.ndarray, ordinals: np.ndarray, first: int) -> np.ndarray:
     if first < len(sizes):
         places = np.flatnonzero(sizes >= np.partition(sizes, -first)[-first])
     return places[np.lexsort((ordinals[places], -sizes[places]))][:first]
-
-
-def _values(sent: bytes) -> np.ndarray:
-    """The numbers of a halfvec as pgvector sends it: two int16 (dimension, unused), then big-endian float16; zeros without a sign."""
-    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32) + np.float32(0)

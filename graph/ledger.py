@@ -27,6 +27,7 @@ class DatasetKind(Enum):
     V2F = strawberry.enum_value("V2F", description="Variant-to-function scores: of variants, and of links of elements to genes.")
     ENFORMER = strawberry.enum_value("ENFORMER", description="Effects that Enformer predicts.")
     METACELLS = strawberry.enum_value("METACELLS", description="Expression and accessibility in metacells.")
+    CLUSTERS = strawberry.enum_value("CLUSTERS", description="Clusters of variants whose vectors, by a model, lie close together.")
 
 
 @entity(LOAD, description="One version of one dataset in the store: the provenance of every observation.", key_of=whole_number)

@@ -10,9 +10,10 @@ import strawberry
 
 from store.gene import GENE
 from store.ledger import LOAD
-from store.metacell import EMBEDDING, EXPRESSED, EXPRESSION, METACELL, METACELL_RUN, PEAK, SIMILAR, TOP_GENE
+from store.metacell import EMBEDDING, EXPRESSED, EXPRESSION, METACELL, METACELL_RUN, PEAK, TOP_GENE
 from store.read import LARGEST_REAL, where
 from store.region import Region
+from store.similarity import SIMILAR_METACELL
 from store.statements import statement
 
 from .batch import read_all
@@ -117,7 +118,7 @@ class Metacell(Node):
             )  # fmt: skip
         return Ask(values={"chrom": place.chrom, "start": place.start, "end": place.end})
 
-    @link(SIMILAR, by="metacell", on="metacell_id")
+    @link(SIMILAR_METACELL, by="metacell", on="metacell_id")
     async def similar(ctx: Context, view: View, *, cell_type: OfCellType = None) -> EdgeConnection[Metacell, SimilarMetacellEdge]:
         """The metacells of the same load that lie nearest to it, nearest first; none where the load has no embedding."""
         await check_cell_types(ctx, view, cell_type)
@@ -183,6 +184,7 @@ class MetacellPeak:
 @strawberry.type(description="A metacell that lies near another one.")
 class SimilarMetacellEdge(Edge[Metacell]):
     distance: float = leaf("Euclidean distance of the embeddings.")
+    similarity: float | None = leaf("Cosine similarity of the embeddings, -1 to 1, to six places; null where one of them is zero.")
 
 
 async def check_datasets(ctx: Context, view: View, names: Sequence[str] | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from store.cluster import CLUSTER
 from store.enformer import ALTERING, REACH, TRACK
 from store.gene import GENE
 from store.ibd import RUN, SHARED, SHARED_BY_BOTH
@@ -22,6 +23,7 @@ from store.variant import VARIANT
 
 from .altering import ExpressionAlteringEdge
 from .cell_context import EXPRESSED, Expressed
+from .cluster import check_models
 from .context import Context, View
 from .enformer import EnformerScore, EnformerTissue, MinEffect, OfAssays, OfTissues, OneScore, checked_effect
 from .errors import UserError
@@ -49,10 +51,28 @@ from .report import SampleContext, VariantContext
 from .resolve import MOST_INPUTS, Resolution, find_genes, one_variant, resolve_names, stem
 from .scalars import BigInt
 from .search import SearchResult, search_refs
+from .similar import (
+    READING,
+    SEARCH,
+    AfterSimilar,
+    AltSequence,
+    Direction,
+    HowManySimilar,
+    MinSimilarity,
+    ModelName,
+    RefSequence,
+    SeenIn,
+    SimilarVariantConnection,
+    checked_vector,
+    listing,
+    similar_to,
+    vector_of,
+)  # fmt: skip
 from .v2f import CellTypes, MinScore, Sources, checked_score, sources_of
-from .variant import Populations
+from .variant import ClusteredBy, Populations
 
 if TYPE_CHECKING:
+    from .cluster import VariantCluster
     from .enformer import EnformerTrack
     from .gene import Gene
     from .ibd import IBDRun
@@ -274,6 +294,38 @@ class Query:
     def embedding_models(ctx: Context) -> list[EmbeddingModel]:
         """The models that have vectors of variants, in the order in which they were registered."""
         return Ask()
+
+    @computed(cost=SEARCH)
+    async def variants_by_embedding(
+        ctx: Context, view: View, keys: Sequence[int], *, vector: Direction, model: ModelName = None, min_similarity: MinSimilarity = None,
+        region: RegionText = None, gene: GeneName = None, population: SeenIn = None, filter: Filter = None, first: HowManySimilar = 10,
+        after: AfterSimilar = None,
+    ) -> SimilarVariantConnection:  # fmt: skip
+        """The variants whose vectors by a model point most where this one does, the most similar first: at most 1,000. As Variant.similar, for a vector
+        that was made elsewhere, or is none of a single variant."""
+        asked = await listing(ctx, view, model, first, after, min_similarity, filter, region, gene, population)
+        return [(ROOT, await similar_to(ctx, view, checked_vector(asked.model, vector), asked))]
+
+    @computed(cost=SEARCH + READING)
+    async def variants_like_sequence(
+        ctx: Context, view: View, keys: Sequence[int], *, ref: RefSequence, alt: AltSequence, model: ModelName = None, min_similarity: MinSimilarity = None,
+        region: RegionText = None, gene: GeneName = None, population: SeenIn = None, filter: Filter = None, first: HowManySimilar = 10,
+        after: AfterSimilar = None,
+    ) -> SimilarVariantConnection:  # fmt: skip
+        """The variants most like a change of a sequence, which need not be in this store, by a model that this server has loaded (vkg serve --model):
+        at most 1,000. None where the change is nothing to the model."""
+        asked = await listing(ctx, view, model, first, after, min_similarity, filter, region, gene, population)
+        made = await vector_of(ctx, asked.model, ref, alt)
+        return [(ROOT, await similar_to(ctx, view, made, asked, sign=f"{ref.upper()}>{alt.upper()}"))]
+
+    @link(CLUSTER, by="all")
+    async def variant_clusters(
+        ctx: Context, view: View, *, model: ClusteredBy = None, dataset: Datasets = None
+    ) -> Connection[VariantCluster]:
+        """Clusters of variants, the largest first."""
+        await check_models(ctx, view, model)
+        await check_datasets(ctx, view, dataset)
+        return Ask(where(model=model, dataset=dataset))
 
     @link(METACELL, by="all")
     async def metacells(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +23,15 @@ from store.statements import statement
 from .context import Context, View
 from .cursor import encode_cursor
 from .errors import UserError
+from .execution import Executor
 from .filters import VariantFilter
 from .page import LARGEST_PAGE, Window
 from .relation import ROOT, Link, links
 from .schema import build
 
 Write = Callable[[str], Any]
+SECONDS = 600.0
+"""How long one operation may take."""
 
 
 async def request(pools: Pools, assembly: Assembly, reference: Reference | None, release: str | None) -> Context:
@@ -65,6 +69,17 @@ async def children(
     link = _link(name)
     rows = await link.rows(ctx, ctx.view, keys, link.read.columns, Window(), dict(arguments or {})) if keys else None
     return {key: _dicts(link, found) for key, found in rows.by_parent.items()} if rows else {}
+
+
+async def answer(ctx: Context, executor: Executor, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API answers to an operation, in the view of the request. Raises UserError where it answers with an error."""
+    own = replace(ctx, loaders={}, loads={})  # what it read is not kept for the next one
+    body = (await executor.run(own, operation, dict(variables), None, seconds=SECONDS)).body
+    ctx.statements = own.statements
+    for error in body.get("errors", ()):
+        told = error["extensions"]
+        raise UserError(told["code"], error["message"], value=told.get("value"), hint=told.get("hint"))
+    return body["data"]
 
 
 def _link(name: str) -> Link:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from store.annotation import CLINICAL, CONSEQUENCE, FREQUENCY, SCORE
+from store.cluster import OF_VARIANT
 from store.consequence import Impact
 from store.enformer import ENFORMER
 from store.gene import GENE
 from store.genotype import CALL, CARRIER
 from store.ibd import OVER, SEGMENT
 from store.ledger import LOAD
-from store.read import EVERYTHING, both, where
+from store.read import both, where
 from store.v2f import V2F
 from store.variant import RECORD, VARIANT
 from store.variant_key import from_hex
@@ -22,17 +23,17 @@ from store.variant_key import from_hex
 from .cell_context import CELLS, EXPRESSED, CellContext, Expressed, HowMany, cells_of
 from .context import Context, View
 from .enformer import EffectScores
-from .errors import UserError
-from .filters import Datasets, ImpactLevel, VariantType, conditions
+from .filters import Datasets, ImpactLevel, VariantType
 from .gene import Biotypes, Canonical, Filter, Flank, checked_flank
 from .genotype import CallsetName, Callsets, GenotypeCall, Zygosities, names_of
 from .ibd import MinLength, OfSource, Source, checked_length, segment_conditions
+from .likeness import COMPARING, ClassSimilarity, OfClasses, likeness
 from .link import Ask, Connection, EdgeConnection, computed, entity, leaf, link
 from .metacell import check_datasets, checked_expression
 from .node import Node
 from .page import checked_size
 from .people import OfSex, check_callsets, check_frequencies, check_populations, sample_ids
-from .place import GeneName, RegionText, place
+from .place import GeneName, RegionText
 from .scalars import JSON
 from .similar import (
     SEARCH,
@@ -41,16 +42,19 @@ from .similar import (
     MinSimilarity,
     ModelName,
     SameGene,
+    SeenIn,
     SimilarVariantConnection,
     VariantEmbedding,
-    checked_similarity,
     embeddings_of,
+    listing,
     similar_of,
 )  # fmt: skip
+from .transfer import HowManyNeighbours, LeastAlike, TransferredAnnotations, transferred
 from .v2f import CellTypes, Everything, MinScore, Sources, Targets, Tissues, v2f_conditions
 
 if TYPE_CHECKING:
     from .annotation import ClinicalSignificance, Frequency, TranscriptConsequence, VariantScore
+    from .cluster import ClusterOfVariantEdge, VariantCluster
     from .descent import CarriersByDescent, IBDWeightedFrequency
     from .enformer import EnformerEffect
     from .gene import Gene, VariantGeneEdge
@@ -77,6 +81,7 @@ PopulationName = Annotated[
         "where the dataset is given, too."
     ),
 ]
+ClusteredBy = Annotated[list[str] | None, strawberry.argument(description="Only clusters of vectors by these models.")]
 SampleName = Annotated[str, strawberry.argument(description="Name of the sample, or COHORT/NAME.")]
 
 
@@ -217,20 +222,39 @@ class Variant(Node):
     @computed(on="variant_key", cost=SEARCH)
     async def similar(
         ctx: Context, view: View, keys: Sequence[int], *, model: ModelName = None, min_similarity: MinSimilarity = None, same_gene: SameGene = False,
-        region: RegionText = None, gene: GeneName = None, filter: Filter = None, first: HowManySimilar = 10, after: AfterSimilar = None,
+        region: RegionText = None, gene: GeneName = None, population: SeenIn = None, filter: Filter = None, first: HowManySimilar = 10,
+        after: AfterSimilar = None,
     ) -> SimilarVariantConnection | None:  # fmt: skip
         """The variants that a model finds most like it, the most similar first: at most 1,000. Null where it has no vector by the model. They are alike in
         what the model reads (embeddingModels.inputs): evidence of that, and no diagnosis."""
-        found = await place(ctx, view, region, gene, 0, VARIANT, EVERYTHING)
-        if found and same_gene:
-            raise UserError(
-                "BAD_SELECTION", "sameGene, gene and region exclude each other.", hint="Give one of them; narrow it with filter."
-            )
-        span = (found["lo"], found["hi"]) if found else None
-        return await similar_of(
-            ctx, view, keys, model, checked_size(first, "first"), after, conditions(filter), same_gene=same_gene, span=span,
-            least=checked_similarity(min_similarity),
-        )  # fmt: skip
+        asked = await listing(ctx, view, model, first, after, min_similarity, filter, region, gene, population, same_gene=same_gene)
+        return await similar_of(ctx, view, keys, asked)
+
+    @computed(on="variant_key")
+    async def transferred_annotations(
+        ctx: Context, view: View, keys: Sequence[int], *, model: ModelName = None, k: HowManyNeighbours = 10, min_similarity: LeastAlike = 0.9
+    ) -> TransferredAnnotations | None:  # fmt: skip
+        """What it lacks and variants similar to it have, carried over with whom it came from; null where it has no vector by the model. Neighbours that
+        lie so near that the model read a part of the same bases do not count."""
+        return await transferred(ctx, view, keys, model, k, min_similarity)
+
+    @computed(on="variant_key", cost=COMPARING)
+    async def similarity_to_class(
+        ctx: Context, view: View, keys: Sequence[int], *, classification: OfClasses, model: ModelName = None
+    ) -> ClassSimilarity | None:  # fmt: skip
+        """How near it is to variants of a clinical class, beside a background of others; null where it has no vector by the model, or a zero one."""
+        return await likeness(ctx, view, keys, classification, model)
+
+    @link(OF_VARIANT, by="variant", on="variant_key")
+    async def clusters(
+        ctx: Context, view: View, *, model: ClusteredBy = None, dataset: Datasets = None
+    ) -> EdgeConnection[VariantCluster, ClusterOfVariantEdge]:
+        """The clusters that it is in, of each visible dataset of clusters one at most; the latest load first."""
+        from .cluster import check_models
+
+        await check_models(ctx, view, model)
+        await check_datasets(ctx, view, dataset)
+        return Ask(where(model=model, dataset=dataset))
 
     @computed(on="variant_key", cost=CELLS)
     async def cell_context(

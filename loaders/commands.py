@@ -8,7 +8,7 @@ def things(files: Files, dataset: DatasetOption = None, ...) -> None:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ import typer
 
 from loaders.annotation_job import genes_job, scores_job
 from loaders.derive import derive_job, say_outdated
-from loaders.errors import Interrupted
+from loaders.errors import Interrupted, LoaderError
 from loaders.frequency_job import frequencies_job
 from loaders.ibd_job import AUTO, ibd_job
 from loaders.people_job import ancestry_job, populations_job
@@ -89,6 +89,9 @@ def vcf(
     hold: HoldOption = False,
     unnormalized: UnnormalizedOption = False,
     strict: StrictOption = False,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Then embed the variants that have no vector yet by the model annotation, as vkg embed does.")
+    ] = False,
 ) -> None:
     """Load VCF or BCF files, sites and genotypes, all of them as one load.
 
@@ -98,6 +101,10 @@ def vcf(
 
     Example: vkg load vcf clinvar.vcf.gz --dataset clinvar --version 2026-11 --assembly GRCh38
     """
+    if embed and hold:
+        raise LoaderError(
+            "--embed reads what is visible, and --hold keeps the load from being so\n  Publish it first (vkg publish), then: vkg embed"
+        )
     with loading() as conn:
         job, read = vcf_job(
             conn,
@@ -114,6 +121,12 @@ def vcf(
             strict=strict,
         )
         report(ingest(conn, job, read))
+    if embed and embed_variants is not None:
+        embed_variants()
+
+
+embed_variants: Callable[[], None] | None = None
+"""Embeds the variants that have no vector yet. Another package does that: the front door puts it here."""
 
 
 @load.command()

@@ -27,6 +27,7 @@ from loaders.source import Block, text_blocks
 from store.copy import LINE, ROW, Chunk, Reject
 from store.enformer import TRACKS_KEPT
 from store.variant_key import encode_one
+from store.vector import halfvecs
 
 TABLES = ("enformer_run", "enformer_track", "enformer_effect")
 SCHEMA = {
@@ -67,7 +68,7 @@ SCHEMA = {
             ("kept_effects", pa.list_(pa.float32())),
             ("kept_tracks", pa.list_(pa.int16())),
             ("components", pa.list_(pa.float32())),
-            ("tracks", pa.binary()),
+            ("tracks", pa.large_binary()),
         ]
     ),
 }
@@ -231,7 +232,7 @@ class Reader:
             value, track = effects_of.largest(effects, sizes, TRACKS_KEPT)
             columns |= {"kept_effects": effects_of.lists(value), "kept_tracks": effects_of.lists(track)}
         if self.keep == ALL:
-            columns["tracks"] = effects_of.halfvecs(effects)
+            columns["tracks"] = halfvecs(effects)
         return columns
 
     def _table(self, described: Table, after: int) -> Iterator[Chunk]:

@@ -118,13 +118,3 @@ def lists(values: np.ndarray) -> pa.ListArray:
     """A matrix as lists, one for each row."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
-
-
-def halfvecs(effects: np.ndarray) -> pa.Array:
-    """Rows in the binary form of pgvector's halfvec: dimension, a zero, and 16-bit floats, all of two bytes, the high one first (halfvec_recv)."""
-    rows, tracks = effects.shape
-    out = np.empty((rows, 2 + tracks), ">u2")
-    out[:, 0], out[:, 1] = tracks, 0
-    out[:, 2:] = effects.view(np.uint16)
-    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(out.itemsize * out.shape[1])
-    return pa.Array.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(out)])

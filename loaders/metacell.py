@@ -8,7 +8,6 @@ Sources: tau is that of Yanai et al. 2005 (Bioinformatics 21:650); log1p of coun
 from __future__ import annotations
 
 import re
-import struct
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from loaders.metacell_layout import SOFT_SUMMARY, Sums, column
 from loaders.metacell_scale import COUNTS
 from store.accession import split_version
 from store.copy import Chunk
+from store.vector import vectors
 
 TABLES = ("metacell_run", "metacell", "metacell_expression")
 _NUMBERS, _TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
@@ -52,7 +52,7 @@ SCHEMA = {
             ("cell_count", pa.float32()),
             ("plot_x", pa.float32()),
             ("plot_y", pa.float32()),
-            ("embedding", pa.binary()),
+            ("embedding", pa.large_binary()),
             ("top_genes", _TEXTS),
         ]
     ),
@@ -222,7 +222,7 @@ class Reader:
             _nullable(of.cell_count),
             _nullable(plot[:, 0]),
             _nullable(plot[:, 1]),
-            [None] * count if of.embedding is None else [_vector(row) for row in of.embedding],
+            [None] * count if of.embedding is None else vectors(of.embedding),
             self._top_genes(),
         ]
         schema = SCHEMA["metacell"]
@@ -310,8 +310,3 @@ def _identifier(text: str) -> str | None:
 def _nullable(values: np.ndarray) -> pa.Array:
     single = values.astype(np.float32)
     return pa.array(single, pa.float32(), mask=np.isnan(single))
-
-
-def _vector(row: np.ndarray) -> bytes | None:
-    """A vector as pgvector's binary input has it: number of dimensions, 0, then the numbers, all big-endian."""
-    return None if np.isnan(row).any() else struct.pack(">hh", len(row), 0) + row.astype(">f4").tobytes()

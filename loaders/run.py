@@ -41,6 +41,7 @@ _ROWS = {
     "v2f": ("v2f_score", "v2f_element"),
     "enformer": ("enformer_effect",),
     "metacells": ("metacell",),
+    "clusters": ("variant_cluster",),
 }
 """The tables that a load of each kind is about."""
 

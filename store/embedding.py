@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,11 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from .copy import copy_rows
+from .embedding_inputs import Known as Known
+from .embedding_inputs import known as known
 from .errors import StoreError
 from .read import HIGHEST, LOWEST
+from .vector import halfvecs
 
 LOCK = 0x766B6703
 """Advisory lock of those who plan tasks, with the model's number."""
@@ -140,6 +143,13 @@ def remove_unused(conn: psycopg.Connection, model: Model) -> bool:
         if unused:
             remove(conn, model)
         return unused
+
+
+def forget_skipped(conn: psycopg.Connection, model: Model) -> int:
+    """Takes out why variants have no vector, so that they are tried again: loads have come since that may say more. Returns how many."""
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+        return conn.execute("DELETE FROM embedding_skip WHERE model_id = %s", (model.model_id,)).rowcount
 
 
 def _end_tasks(conn: psycopg.Connection, model: Model) -> None:
@@ -283,59 +293,6 @@ def _write(conn: psycopg.Connection, model: Model, made: Vectors) -> None:
             names=["variant_key", "model_id", "reason"],
         )
         copy_rows(conn, "embedding_skip", skipped)
-
-
-def halfvecs(values: np.ndarray) -> pa.Array:
-    """(n, dimension) as pgvector reads halfvec in binary: two int16 (dimension, 0), then big-endian float16."""
-    n, dimension = values.shape
-    rows = np.empty((n, 4 + 2 * dimension), np.uint8)
-    rows[:, :4] = np.array([dimension, 0], ">i2").view(np.uint8)
-    rows[:, 4:] = np.ascontiguousarray(values, ">f2").view(np.uint8).reshape(n, 2 * dimension)
-    offsets = np.arange(n + 1, dtype=np.int64) * rows.shape[1]
-    return pa.Array.from_buffers(pa.large_binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
-
-
-@dataclass
-class Known:
-    """What visible loads say of a variant: terms and impact of its most severe consequence, frequencies by population, scores by name."""
-
-    terms: list[str] = field(default_factory=list)
-    impact: str | None = None
-    frequencies: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-
-
-def known(
-    conn: psycopg.Connection, keys: Sequence[int], loads: Sequence[int], populations: Sequence[str], scores: Sequence[str]
-) -> dict[int, Known]:
-    """What these loads say of variants. Of several loads the latest counts; a population of a dataset (gnomad:afr) stands in for one that none has."""
-    found = {key: Known() for key in keys}
-    asked = {"keys": list(keys), "loads": list(loads), "populations": list(populations), "scores": [name.upper() for name in scores]}
-    for key, terms, impact in conn.execute(
-        """SELECT DISTINCT ON (variant_key) variant_key, terms, (ARRAY['HIGH','MODERATE','LOW','MODIFIER'])[impact] FROM transcript_consequence
-        WHERE variant_key = ANY(%(keys)s) AND load_id = ANY(%(loads)s) ORDER BY variant_key, severity, load_id DESC, ordinal""",
-        asked,
-    ):
-        found[key].terms, found[key].impact = terms, impact
-    for key, population, frequency in conn.execute(
-        """SELECT DISTINCT ON (f.variant_key, p.name) f.variant_key, p.name, f.af[p.ordinal] FROM population_frequency f
-        JOIN (SELECT load_id, ordinal, population, upper(regexp_replace(population, '^.*:', '')) AS name FROM frequency_population
-            WHERE load_id = ANY(%(loads)s)) p ON p.load_id = f.load_id
-        WHERE f.variant_key = ANY(%(keys)s) AND f.load_id = ANY(%(loads)s) AND p.name = ANY(%(populations)s) AND f.af[p.ordinal] IS NOT NULL
-        ORDER BY f.variant_key, p.name, p.population = p.name DESC, f.load_id DESC""",
-        asked,
-    ):
-        found[key].frequencies[population] = frequency
-    written = {name.upper(): name for name in scores}
-    for key, name, value in conn.execute(
-        """SELECT DISTINCT ON (v.variant_key, upper(s.name)) v.variant_key, upper(s.name), v.value FROM variant_score v
-        JOIN score s ON s.load_id = v.load_id AND s.score_id = v.score_id
-        WHERE v.variant_key = ANY(%(keys)s) AND v.load_id = ANY(%(loads)s) AND upper(s.name) = ANY(%(scores)s)
-        ORDER BY v.variant_key, upper(s.name), v.load_id DESC""",
-        asked,
-    ):
-        found[key].scores[written[name]] = value
-    return found
 
 
 def status(conn: psycopg.Connection, model: Model) -> dict[str, Any]:

@@ -65,19 +65,6 @@ METACELL_RUN = Read(
 
 EMBEDDING = replace(METACELL, name="metacell_embedding", columns={"embedding": "t.embedding::real[]::text[]::float8[]"})
 
-SIMILAR = replace(
-    METACELL,
-    name="similar_metacell",
-    columns={**METACELL.columns, "distance": "t.embedding <-> k.embedding"},
-    by={
-        "metacell": By(
-            anchor="(SELECT metacell_id AS key, load_id, embedding FROM metacell WHERE metacell_id = ANY(:keys) AND load_id = ANY(:loads)) k",
-            each="t.load_id = k.load_id AND t.metacell_id <> k.key AND t.embedding IS NOT NULL AND k.embedding IS NOT NULL",
-        )
-    },
-    orders={"nearest": Order(("t.embedding <-> k.embedding", "t.metacell_id"))},
-)
-
 # ---- expression
 
 _VALUES = "e.gene, e.gene_id, e.load_id, e.tau, e.mean[k.ordinal + 1] AS mean, e.percent[k.ordinal + 1] AS percent, e.z[k.ordinal + 1] AS z, k.key AS metacell_id"

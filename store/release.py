@@ -48,6 +48,9 @@ OBSERVATIONS = (
     "metacell",
     "metacell_expression",
     "metacell_peak",
+    "variant_cluster_run",
+    "variant_cluster",
+    "variant_cluster_member",
 )
 """Every table whose rows carry a load_id, the ledger's own aside."""
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 NEEDS = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub")
-"""Packages that sequence models need: the extra `embed`."""
+"""Packages that sequence models and text encoders need: the extra `embed`."""
+
+KINDS = "dnabert2, dnabert2:FOLDER, hf:REPOSITORY, hf:FOLDER, hgvs:REPOSITORY and hgvs:FOLDER"
+"""Names that `load` takes."""
 
 
 class Tokens(NamedTuple):
@@ -31,12 +34,12 @@ class Tokenizer(Protocol):
     """What turns sequences into tokens. It can be pickled, so worker processes have it without the model."""
 
     def tokenize(self, sequences: Sequence[str]) -> list[Tokens]:
-        """The tokens of each sequence, special ones included, never cut off and never padded."""
+        """The tokens of each sequence, special ones included, never padded; sequences are never cut off, texts where a model's positions end."""
         ...
 
 
 class Model(Protocol):
-    """A loaded sequence model on its device.
+    """A loaded model of sequences or of text on its device.
 
     `id`, `revision` and `weights_sha256` say what was loaded; `max_tokens` is None where any length will do; `alphabet`
     says what its sequences are made of.
@@ -47,7 +50,7 @@ class Model(Protocol):
     weights_sha256: str
     dimension: int
     max_tokens: int | None
-    alphabet: Literal["DNA", "PROTEIN"]
+    alphabet: Literal["DNA", "PROTEIN", "TEXT"]
     device: torch.device
     dtype: torch.dtype
 
@@ -65,14 +68,14 @@ class Model(Protocol):
 
 
 def load(name: str, *, revision: str | None = None, device: str = "auto", dtype: str | None = None) -> Model:
-    """A model by name: `dnabert2`, `dnabert2:FOLDER`, `hf:REPOSITORY` or `hf:FOLDER`.
+    """A model by name: `dnabert2`, `dnabert2:FOLDER`, `hf:REPOSITORY` or `hf:FOLDER`; a text encoder `hgvs:REPOSITORY` or `hgvs:FOLDER`.
 
     `revision` is a commit of the repository; `device` and `dtype` are those of embedder.device. Raises EmbedderError where
     the name is none of these, packages are missing, or what is there is not the whole model.
     """
     kind, _, source = name.partition(":")
-    if kind not in ("dnabert2", "hf") or (kind == "hf" and not source):
-        raise EmbedderError(f"no sequence model {name!r}", "Models are dnabert2, dnabert2:FOLDER, hf:REPOSITORY and hf:FOLDER.")
+    if kind not in ("dnabert2", "hf", "hgvs") or (kind != "dnabert2" and not source):
+        raise EmbedderError(f"no sequence model {name!r}", f"Models are {KINDS}.")
     if missing := [package for package in NEEDS if find_spec(package) is None]:
         raise EmbedderError(f"{name} needs {', '.join(missing)}", "Install them: pip install 'variant-knowledge-graph[embed]'")
     if kind == "dnabert2":
@@ -81,4 +84,4 @@ def load(name: str, *, revision: str | None = None, device: str = "auto", dtype:
         return dnabert2.load(source or None, revision=revision, device=device, dtype=dtype)
     from embedder.models import huggingface
 
-    return huggingface.load(source, revision=revision, device=device, dtype=dtype)
+    return huggingface.load(source, revision=revision, device=device, dtype=dtype, text=kind == "hgvs")

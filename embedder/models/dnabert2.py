@@ -249,7 +249,7 @@ class Dnabert2:
     """A loaded DNABERT-2: a model as the rest of the embedder knows them."""
 
     id = ID
-    alphabet: Literal["DNA", "PROTEIN"] = "DNA"
+    alphabet: Literal["DNA", "PROTEIN", "TEXT"] = "DNA"
     max_tokens: int | None = None  # ALiBi has no end
 
     def __init__(self, network: Network, tokenizer: BpeTokenizer, revision: str, weights_sha256: str) -> None:

@@ -1,4 +1,4 @@
-"""Any encoder that transformers loads natively: ESM-2, Nucleotide Transformer v1, BERT and their like.
+"""Any encoder that transformers loads natively, for sequences or for text: ESM-2, Nucleotide Transformer v1, BERT and their like.
 
 In: a folder, or a repository of the hub. Out: a model (embedder/models/__init__.py). Code that a repository brings is never
 run. transformers fills weights that it does not find with random numbers and says so in a log; here that is an error.
@@ -19,14 +19,17 @@ import torch
 from embedder.device import choose, put
 from embedder.device import dtype as dtype_of
 from embedder.errors import EmbedderError
-from embedder.models import Tokens
+from embedder.models import Tokenizer, Tokens
 from embedder.models.weights import locate, sha256, weight_files
 
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 UNUSED = ("pooler.", "contact_head.", "rotary_embeddings.inv_freq")
 """Weights that a file may lack, by the beginning of their name: hidden states don't pass through the heads, and the frequencies of
 rotary positions are computed from the config."""
-HEADS = ("lm_head.", "cls.", "classifier.", "qa_outputs.", "mlm.", "embeddings.position_ids", *UNUSED)
+HEADS = (
+    "lm_head.", "cls.", "classifier.", "qa_outputs.", "mlm.", "embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.",
+    "vocab_projector.", "generator_predictions.", "generator_lm_head.", "discriminator_predictions.", *UNUSED,
+)  # fmt: skip
 """Weights that a file may have too many, by the beginning of their name: heads of the task it was trained on, and counters."""
 
 _NEEDED = "config.json, the tokenizer's files, and model.safetensors or pytorch_model.bin"
@@ -96,18 +99,50 @@ class HubTokenizer:
             )
 
 
-class HubModel:
-    """A loaded encoder: a model as the rest of the embedder knows them."""
+class TextTokenizer:
+    """A tokenizer of transformers for text: its own rules for upper and lower case, and nothing checked but that it knows the words.
 
-    def __init__(self, network: Any, tokenizer: HubTokenizer, id: str, revision: str, weights_sha256: str) -> None:
-        self.network, self.tokenizer = network, tokenizer
+    Which characters a token stands for is not asked: each stands for the whole text, special ones for none.
+    """
+
+    def __init__(self, tokenizer: Any, source: str, longest: int | None) -> None:
+        tokenizer.truncation_side = "right"
+        self._tokenizer, self._source, self._longest = tokenizer, source, longest
+
+    def tokenize(self, sequences: Sequence[str]) -> list[Tokens]:
+        """Ids of each text, special tokens included; what is longer than the model's positions is cut at its end.
+
+        Raises EmbedderError where most tokens of a text are unknown.
+        """
+        cut = {} if self._longest is None else {"truncation": True, "max_length": self._longest}
+        encoded = self._tokenizer(list(sequences), return_special_tokens_mask=True, verbose=False, **cut)
+        unknown = self._tokenizer.unk_token_id
+        found = []
+        for text, given, mask in zip(sequences, encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
+            ids = np.array(given, np.int32)
+            not_known = ids == (-1 if unknown is None else unknown)
+            real = ~np.array(mask, bool) | not_known
+            if not_known.sum() > _MOST_UNKNOWN * real.sum():
+                raise EmbedderError(f"{self._source}: its tokenizer does not know most of {text[:40]!r}...", "It is not a model of text.")
+            spans = np.zeros((len(ids), 2), np.int32)
+            spans[real, 1] = len(text)
+            found.append(Tokens(ids, spans))
+        return found
+
+
+class HubModel:
+    """A loaded encoder: a model as the rest of the embedder knows them. `text` says that it reads text."""
+
+    def __init__(self, network: Any, tokenizer: Any, source: str, id: str, revision: str, weights_sha256: str, text: bool = False) -> None:
+        self.network = network
         self.id, self.revision, self.weights_sha256 = id, revision, weights_sha256
         config = network.config
         self.dimension = int(config.hidden_size)
         self.device: torch.device = network.device
         self.dtype: torch.dtype = network.dtype
         self.max_tokens = _max_tokens(network)
-        self.alphabet: Literal["DNA", "PROTEIN"] = _alphabet(config, tokenizer)
+        self.alphabet: Literal["DNA", "PROTEIN", "TEXT"] = "TEXT" if text else _alphabet(config, tokenizer)
+        self.tokenizer: Tokenizer = TextTokenizer(tokenizer, source, self.max_tokens) if text else HubTokenizer(tokenizer, source)
 
     @torch.inference_mode()
     def hidden(self, ids: np.ndarray, mask: np.ndarray | None = None) -> torch.Tensor:
@@ -126,27 +161,24 @@ class HubModel:
         return states if mask is None else states.masked_fill(~put(mask, self.device).unsqueeze(-1), 0)
 
 
-def load(source: str, *, revision: str | None = None, device: str = "auto", dtype: str | None = None) -> HubModel:
-    """An encoder from a folder or a repository of the hub.
+def load(source: str, *, revision: str | None = None, device: str = "auto", dtype: str | None = None, text: bool = False) -> HubModel:
+    """An encoder from a folder or a repository of the hub, of sequences or of `text`.
 
-    Raises EmbedderError where transformers does not have its architecture, or the file and the architecture do not have the
-    same weights but for UNUSED and HEADS: what is missing would be random numbers.
+    Raises EmbedderError where transformers does not have its architecture, or that is a decoder, or the file and the architecture do not
+    have the same weights but for UNUSED and HEADS: what is missing would be random numbers.
     """
     place = choose(device)
     number = dtype_of(dtype, place)
     folder, found = locate(source, revision, FILES, _NEEDED)
     _refuse_dnabert2(folder)
     files = weight_files(folder)
-    id = f"hf:{folder.name if Path(source).expanduser().is_dir() else source}"
+    id = f"{'hgvs' if text else 'hf'}:{folder.name if Path(source).expanduser().is_dir() else source}"
     with _quiet():
         import transformers
 
         try:
             config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            if config.is_encoder_decoder:
-                raise EmbedderError(
-                    f"{source}: an encoder with a decoder ({config.model_type})", "Only encoders give one state for each token."
-                )
+            _refuse_decoder(source, config)
             network, info = transformers.AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -170,7 +202,7 @@ def load(source: str, *, revision: str | None = None, device: str = "auto", dtyp
     network = network.eval().requires_grad_(False).to(place)
     for parameter in network.parameters():  # not the buffers: rotary frequencies rounded to fp16 turn distant positions by half a radian
         parameter.data = parameter.data.to(number)
-    return HubModel(network, HubTokenizer(tokenizer, source), id, found, sha256(files))
+    return HubModel(network, tokenizer, source, id, found, sha256(files), text)
 
 
 def _refuse_dnabert2(folder: Path) -> None:
@@ -183,6 +215,20 @@ def _refuse_dnabert2(folder: Path) -> None:
     if isinstance(config, dict) and config.get("model_type") == "bert" and "alibi_starting_size" in config:
         raise EmbedderError(
             f"{folder}: DNABERT-2, which transformers would load as a stock BERT with random weights", f"Say dnabert2:{folder}"
+        )
+
+
+def _refuse_decoder(source: str, config: Any) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    if config.is_encoder_decoder:
+        raise EmbedderError(f"{source}: an encoder with a decoder ({config.model_type})", "Only encoders give one state for each token.")
+    # What the library can train to go on with a text, and not to fill gaps in it, reads from left to right.
+    causal = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if causal or getattr(config, "is_decoder", False):
+        raise EmbedderError(
+            f"{source}: a decoder ({config.model_type}): its first tokens know nothing of those that follow",
+            "Choose an encoder, such as a BERT (text), an ESM-2 (proteins) or a Nucleotide Transformer (DNA).",
         )
 
 
@@ -214,8 +260,8 @@ def _max_tokens(network: Any) -> int | None:
     return int(config.max_position_embeddings) - (0 if padding is None else int(padding) + 1)
 
 
-def _alphabet(config: Any, tokenizer: HubTokenizer) -> Literal["DNA", "PROTEIN"]:
-    vocabulary = tokenizer._tokenizer.get_vocab()
+def _alphabet(config: Any, tokenizer: Any) -> Literal["DNA", "PROTEIN"]:
+    vocabulary = tokenizer.get_vocab()
     return "PROTEIN" if config.model_type == "esm" and all(letter in vocabulary for letter in _AMINO_ACIDS) else "DNA"
 
 

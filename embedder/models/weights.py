@@ -48,7 +48,7 @@ def locate(source: str, revision: str | None, files: Sequence[str], needed: str)
         raise EmbedderError(
             f"{source} is not a folder here, not in the cache of the Hugging Face hub, and cannot be fetched: {first}",
             f"Fetch by hand, where there is a network, from https://huggingface.co/{source}/tree/{revision or 'main'}: {needed}. "
-            "Put them into one folder, and say dnabert2:FOLDER or hf:FOLDER.",
+            "Put them into one folder, and say dnabert2:FOLDER, hf:FOLDER or hgvs:FOLDER.",
         ) from error
     return Place(found, found.name if _COMMIT.fullmatch(found.name) else revision or LOCAL)
 

@@ -1,14 +1,20 @@
-"""What tests of the embedder share: one thread for PyTorch, since tests run side by side, and the real tokenizer where it is."""
+"""What tests of the embedder share: one thread for PyTorch, since tests run side by side, the real tokenizer where it is, a store and its commands."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import torch
 
+import vkg
 from tests.conftest import ROOT
+from tests.embedder.asked import Command, Said
+from tests.store.vectors import Conn
 
 REAL_TOKENIZER = ROOT.parent / "shared" / "data" / "dnabert2" / "tokenizer.json"
 
@@ -26,3 +32,33 @@ def real_tokenizer() -> Path:
     if not REAL_TOKENIZER.is_file():
         pytest.skip(f"the published tokenizer is not here: {REAL_TOKENIZER}")
     return REAL_TOKENIZER
+
+
+@pytest.fixture
+def url(store_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of this test's own, which is the one that commands use."""
+    monkeypatch.setenv("VKG_DATABASE_URL", store_url)
+    return store_url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Conn]:
+    """A connection to it."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
+def command(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `vkg ...` in this process: command("embed", ...) -> exit code and what was printed."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vkg", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            vkg.main()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Said(code, *capsys.readouterr())
+
+    return run

@@ -52,3 +52,8 @@ def bits(conn: Conn, name: str) -> list[tuple[Any, ...]]:
     ).fetchall()
     skipped = conn.execute("SELECT variant_key, reason FROM embedding_skip WHERE model_id = %s ORDER BY 1", (model.model_id,)).fetchall()
     return vectors + skipped
+
+
+def keys_by_position(conn: Conn) -> dict[int, int]:
+    """The keys of all variants by position, of which each has one."""
+    return dict(conn.execute("SELECT pos, variant_key FROM variant").fetchall())

@@ -183,7 +183,9 @@ def test_a_folder_of_the_hubs_cache_knows_its_revision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dnabert3", "hf:", "hf", "annotation", ""])
 def test_another_name_is_refused_with_the_names_there_are(name: str) -> None:
-    with pytest.raises(EmbedderError, match=r"no sequence model.*\n.*dnabert2, dnabert2:FOLDER, hf:REPOSITORY and hf:FOLDER"):
+    with pytest.raises(
+        EmbedderError, match=r"no sequence model.*\n.*dnabert2, dnabert2:FOLDER, hf:REPOSITORY, hf:FOLDER, hgvs:REPOSITORY and hgvs:FOLDER"
+    ):
         models.load(name)
 
 

@@ -12,7 +12,7 @@ def test_only_a_sequence_model_imports_torch() -> None:
     code = f"""
 import sys
 for name in {HEAVY}: sys.modules[name] = None  # importing it fails
-import embedder.batches, embedder.models.annotation, embedder.pooling, embedder.windows
+import embedder.batches, embedder.choice, embedder.models.annotation, embedder.models.hgvs, embedder.pooling, embedder.proteins, embedder.windows
 from embedder.models import load
 embedder.models.annotation.vectors([embedder.models.annotation.Annotation("A", "C")])
 """

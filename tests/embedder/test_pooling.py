@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from embedder.errors import EmbedderError
 from embedder.models import Tokens
-from embedder.pooling import Pooling, chosen, compare, finite, pool
+from embedder.pooling import Pooling, chosen, compare, finite, measured, pool
 
 # CLS, AC, GTT, A, SEP, PAD
 TOKENS = Tokens(np.array([1, 9, 12, 5, 2, 3], np.int32), np.array([[0, 0], [0, 2], [2, 5], [5, 6], [6, 6], [0, 0]], np.int32))
@@ -121,3 +121,10 @@ def test_infinities_and_nan_are_refused_by_name(bad: float, side: int) -> None:
 def test_vectors_of_zeros_are_refused_by_name() -> None:
     with pytest.raises(EmbedderError, match="zeros only for 0, 1, 2, 3, 4 and 2 more"):
         compare(np.zeros((7, 2), np.float32), np.ones((7, 2), np.float32), range(7))
+
+
+def test_lengths_of_vectors_and_zeros_that_have_none() -> None:
+    vectors = np.array([[3, 4], [0, 1e-20], [1e30, 0]], np.float32)
+    assert measured(vectors, "abc").tolist() == [5, np.float32(1e-20), np.float32(1e30)]
+    with pytest.raises(EmbedderError, match="vectors of zeros only for b\n"):
+        measured(np.array([[1, 0], [0, 0]], np.float32), "ab")

@@ -16,11 +16,11 @@ import pysam
 import pytest
 import torch
 
-from embedder import run as runs
+from embedder.backends import TASKS, Annotations, Genome, Sequences
 from embedder.errors import EmbedderError
 from embedder.models import annotation, dnabert2
 from embedder.pooling import Pooling
-from embedder.run import Annotations, Outcome, Sequences, release_of, run, sequences
+from embedder.run import Outcome, release_of, run, sequences
 from store.embedding import EVERYWHERE, Model, Rows, Vectors, register, status
 from store.region import Region
 from tests.conftest import ROOT
@@ -55,7 +55,7 @@ def store(url: str) -> Iterator[Conn]:
 
 @pytest.fixture(autouse=True)
 def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(runs.TASKS, "cpu", 16)
+    monkeypatch.setitem(TASKS, "cpu", 16)
 
 
 def registered(conn: Conn, name: str = "small", dimension: int = SMALL["hidden_size"], release: int | None = None) -> Model:
@@ -66,6 +66,11 @@ def embed(model: Model, network: Any, ranges: list[tuple[int, int]] = EVERYWHERE
     """Runs a sequence model over a store, as the command does."""
     with sequences(network, FASTA, FLANK, Pooling.VARIANT, workers=workers, report=options.get("report", print)) as made:
         return run(model, made, ranges)
+
+
+def parts(network: Any, tokens: Executor) -> dict[str, Any]:
+    """What Sequences is made of, as `sequences` does it."""
+    return {"model": network, "cut": Genome(FASTA, FLANK), "pooling": Pooling.VARIANT, "tokens": tokens, "report": print}
 
 
 # ---- what is stored
@@ -175,7 +180,7 @@ def test_variants_that_come_while_others_are_embedded_are_the_next_runs(store: C
             return super().__call__(conn, rows)
 
     with ThreadPoolExecutor(1) as tokens:
-        made = Loading(small, FASTA, FLANK, Pooling.VARIANT, tokens, print, lanes=1)
+        made = Loading(**parts(small, tokens), lanes=1)
         assert run(model, made).embedded == 40
     assert embed(model, small).embedded == 40
     assert len(stored(store, "small")) == 80
@@ -203,7 +208,7 @@ def test_what_fails_ends_all_lanes_and_what_was_done_stays(store: Conn, url: str
             return super().__call__(conn, rows)
 
     with ThreadPoolExecutor(1) as tokens, pytest.raises(EmbedderError, match="it is broken"):
-        run(model, Failing(small, FASTA, FLANK, Pooling.VARIANT, tokens, print))
+        run(model, Failing(**parts(small, tokens)))
     done = status(store, model)
     assert 16 <= done["vectors"] == 16 * (10 - done["tasks"])
     assert len(calls) < 10
@@ -254,7 +259,7 @@ def test_tokens_are_made_while_another_has_the_device(store: Conn, url: str, sma
             return super().submit(job, *args, **options)
 
     with Watched(1) as tokens, ThreadPoolExecutor(1) as pool:
-        made = Sequences(small, FASTA, FLANK, Pooling.VARIANT, tokens, print)
+        made = Sequences(**parts(small, tokens))
         with made.device:
             waiting = pool.submit(run, model, made)
             assert asked.wait(60)

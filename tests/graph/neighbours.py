@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,12 @@ import psycopg
 import pytest
 
 from store import embedding
+from tests.graph.api import Api
+from tests.graph.cells import Annotation, read_gtf
+from tests.graph.conftest import DEMO, Clone, Site, embed_annotation, settings
+from tests.graph.facts import Facts, holds, read_facts
+from tests.graph.loading import load_vcf
+from tests.graph.test_cell_context import some_consequences, write_vep
 
 ROUNDING = 1e-6
 """pgvector multiplies halves in float: 70 numbers come out with an error of a tenth of this. Neighbours that lie nearer together may stand in
@@ -44,14 +52,37 @@ class Neighbours:
         kinds, which = self._kinds
         return (kinds @ kinds[which[self.place[name]]])[which]
 
+    def similarities_to(self, vector: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Cosine similarities (n,) of all to a vector, whose direction is taken as halves; NaN where the other is zero."""
+        halves = (np.asarray(vector, np.float64) / np.linalg.norm(np.asarray(vector, np.float64))).astype(np.float16).astype(np.float64)
+        kinds, which = self._kinds
+        return (kinds @ (halves / np.linalg.norm(halves)))[which]
+
     def check(self, name: str, edges: Sequence[Any], count: int, allowed: np.ndarray | None = None, least: float | None = None) -> None:
         """Asserts that edges are the `count` nearest to a variant, of those that are allowed (n,) and at least so similar, in their order.
 
         Of equal vectors the first of the genome are there, in its order; numbers agree to ROUNDING, and are rounded to it.
         """
-        similarities = self.similarities(name)
-        others = ~np.isnan(similarities) & (True if allowed is None else allowed)
+        others = np.ones(len(self.names), bool) if allowed is None else allowed.copy()
         others[self.place[name]] = False
+        self._check(name, self.similarities(name), edges, count, others, least)
+
+    def check_vector(
+        self,
+        vector: Sequence[float] | np.ndarray,
+        edges: Sequence[Any],
+        count: int,
+        allowed: np.ndarray | None = None,
+        least: float | None = None,
+    ) -> None:
+        """Asserts of the variants nearest to a vector what `check` does of those nearest to a variant."""
+        others = np.ones(len(self.names), bool) if allowed is None else allowed
+        self._check("the vector", self.similarities_to(vector), edges, count, others, least)
+
+    def _check(
+        self, name: str, similarities: np.ndarray, edges: Sequence[Any], count: int, others: np.ndarray, least: float | None
+    ) -> None:
+        others = others & ~np.isnan(similarities)
         if least is not None:
             assert not (others & (np.abs(similarities - least) < ROUNDING)).any(), "choose a bound that no number is at"
             others &= similarities > least
@@ -133,3 +164,60 @@ def register(url: str, name: str, names: dict[str, np.ndarray], **other: Any) ->
         while embedding.work(conn, model, embed) is not None:
             pass
     return model
+
+
+# ---- a store of consequences, and of a model that tells all variants apart
+
+
+@dataclass(frozen=True)
+class World:
+    """The demo with consequences of some variants, and a second model, `noise`, that has vectors of every third variant; every hundredth of these is 0,
+    and their frequencies do not matter to it."""
+
+    api: Api
+    url: str
+    annotation: Neighbours
+    noise: Neighbours
+    genes: Annotation
+    facts: list[Facts]
+
+    def of(self, model: str) -> Neighbours:
+        return self.annotation if model == "annotation" else self.noise
+
+    def allowed(self, model: str, **arguments: Any) -> np.ndarray:
+        """Which of the model's variants pass the arguments filter, region and the like, by plain Python."""
+        facts = {fact.name: fact for fact in self.facts}
+        return np.array([self._allowed(facts[name], **arguments) for name in self.of(model).names])
+
+    def _allowed(
+        self, fact: Facts, filter: Any = None, span: tuple[int, int] | None = None, genes: list[str] | None = None, population: str | None = None
+    ) -> bool:  # fmt: skip
+        pos = int(fact.name.split("-")[1])
+        return (
+            (filter is None or holds(filter, fact))
+            and (span is None or span[0] <= pos <= span[1])
+            and (genes is None or bool(set(genes) & set(self.genes.at("20", pos))))
+            and (population is None or any(name == population and (value or 0) > 0 for _, name, value in fact.frequencies))
+        )
+
+
+@contextmanager
+def two_models(clone: Clone, template: str, sites: list[Site], folder: Path) -> Iterator[World]:
+    """A copy of the demo, with what World says."""
+    genes = read_gtf(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz")
+    csq = some_consequences(sites, genes)
+    rng = np.random.default_rng(70)
+    vectors = {site.name: rng.normal(size=12) * 10 for site in sites[::3]}
+    for name in list(vectors)[::100]:
+        vectors[name] *= 0
+    with clone(template) as url:
+        path = write_vep(folder / "vep.vcf", {site.name: site for site in sites}, csq)
+        load_vcf(url, path, dataset="vep", version="1", assembly="GRCh37")
+        with psycopg.connect(url, autocommit=True) as conn:
+            before = embedding.find_model(conn, "annotation")
+            assert before is not None
+            embedding.remove(conn, before)
+        embed_annotation(url)
+        register(url, "noise", vectors)
+        with Api(settings(url)) as api:
+            yield World(api, url, read_neighbours(url, "annotation"), read_neighbours(url, "noise"), genes, read_facts(url))

@@ -171,7 +171,9 @@ def test_too_many_genes_at_once_are_refused(demo: Api) -> None:
 def test_similar_metacells_are_the_nearest(world: World) -> None:
     cells = world.cells
     query = f"""query ($name: [String!], $types: [String!], {WINDOW}) {{ metacells(name: $name) {{ nodes {{ page: similar(cellType: $types, {PAGE}) {{
-        {OF_PAGE} edges {{ cursor distance node {{ {METACELL} }} }} }} }} }} }}"""
+        {OF_PAGE} edges {{ cursor distance similarity node {{ {METACELL} }} }} }} }} }} }}"""
+    assert cells.embedding is not None
+    units = cells.embedding / np.linalg.norm(cells.embedding, axis=1, keepdims=True)
     for n, name in enumerate(cells.names):
         distance = cells.distances(n)
         for types in (None, cells.types[:1], cells.types):
@@ -181,6 +183,8 @@ def test_similar_metacells_are_the_nearest(world: World) -> None:
                 edges = world.api.walk(query, {"name": [name], "types": types}, size, backward=backward)
                 assert [edge["node"] for edge in edges] == [shown(cells, m) for m in expected]
                 assert [edge["distance"] for edge in edges] == [pytest.approx(distance[m], rel=1e-5) for m in expected]
+                cosines = [float(units[m] @ units[n]) for m in expected]
+                assert [edge["similarity"] for edge in edges] == [pytest.approx(cosine, abs=1.5e-6) for cosine in cosines]
 
 
 @pytest.mark.requires_real
@@ -519,3 +523,15 @@ def test_an_embedding_costs_what_it_is(demo: Api) -> None:
         assert demo.cost(query % genes, {"first": first})["objects"] == first * (1 + 3)
     twice = "query { metacells(first: 1000) { nodes { embedding similar(first: 2) { nodes { embedding } } } } }"
     assert demo.error(twice)["code"] == "TOO_MANY_COST"
+
+
+def test_a_metacell_at_the_origin_lies_near_others_and_is_like_none(own_demo: str, serve: Serve) -> None:
+    with psycopg.connect(own_demo, autocommit=True) as conn:
+        conn.execute("UPDATE metacell SET embedding = array_fill(0, ARRAY[vector_dims(embedding)])::vector WHERE name = 'SEACell-1'")
+    query = '{ metacells(name: ["SEACell-1", "SEACell-2"]) { nodes { name similar(first: 100) { edges { distance similarity node { name } } } } } }'
+    for node in serve(own_demo).data(query)["metacells"]["nodes"]:
+        edges = node["similar"]["edges"]
+        assert len(edges) == 19
+        assert [edge["distance"] for edge in edges] == sorted(edge["distance"] for edge in edges)
+        none = {edge["node"]["name"] for edge in edges if edge["similarity"] is None}
+        assert none == ({"SEACell-1"} if node["name"] == "SEACell-2" else {edge["node"]["name"] for edge in edges})

@@ -141,6 +141,8 @@ JOINED = {
     "expressed_gene": {"t.gene"},  # of one metacell
     "top_gene": {"t.place"},  # of one metacell
     "metacell_peak": {"t.ordinal"},  # of one load
+    "cluster_member": {"m.place"},  # of one cluster
+    "cluster_of_variant": {"m.load_id"},  # of one variant: a load has it in one cluster at most
 }
 """What there is one row of, in reads whose rows come from several tables, or are half of a table."""
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 
 from graph.page import LARGEST_PAGE
-from store import embedding, release
-from store.reference import Reference
 from tests.graph.api import Api
-from tests.graph.cells import Annotation, read_gtf
-from tests.graph.conftest import DEMO, FASTA, Clone, Serve, Site, embed_annotation, settings
-from tests.graph.facts import Facts, holds, read_facts
-from tests.graph.loading import load_genes, load_vcf, write_vcf
-from tests.graph.neighbours import Neighbours, read_neighbours, register
-from tests.graph.test_cell_context import some_consequences, write_vep
+from tests.graph.conftest import Clone, Site
+from tests.graph.neighbours import Neighbours, World, read_neighbours, two_models
 
 RS = "20-1897442-C-T"
 EDGES = "edges { similarity cursor node { name } }"
@@ -31,8 +21,8 @@ OF_ONE = "query ($id: String!%s) { variant(id: $id) { similar(%s) { edges { simi
 OF_MANY = """query ($ids: [String!]!, $model: String) { variants(ids: $ids, first: 100) { nodes { name
     similar(model: $model) { edges { similarity node { name } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } }"""
 WITH = """query ($id: String!, $model: String, $first: Int! = 10, $after: String, $least: Float, $sameGene: Boolean! = false, $gene: String, $region: String,
-    $filter: VariantFilter) { variant(id: $id) { similar(model: $model, first: $first, after: $after, minSimilarity: $least, sameGene: $sameGene, gene: $gene,
-    region: $region, filter: $filter) { model { name } nodes { name } edges { similarity cursor node { name } }
+    $population: String, $filter: VariantFilter) { variant(id: $id) { similar(model: $model, first: $first, after: $after, minSimilarity: $least, sameGene: $sameGene,
+    gene: $gene, region: $region, population: $population, filter: $filter) { model { name } nodes { name } edges { similarity cursor node { name } }
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }"""
 
 
@@ -74,54 +64,11 @@ def test_of_every_variant_of_the_demo_the_ten_most_similar_are_those_of_exact_se
 # ---- a store of consequences, and of a model that tells all variants apart
 
 
-@dataclass(frozen=True)
-class World:
-    """The demo with consequences of some variants, and a second model, `noise`, that has vectors of every third variant; every hundredth of these is 0,
-    and their frequencies do not matter to it."""
-
-    api: Api
-    url: str
-    annotation: Neighbours
-    noise: Neighbours
-    genes: Annotation
-    facts: list[Facts]
-
-    def of(self, model: str) -> Neighbours:
-        return self.annotation if model == "annotation" else self.noise
-
-    def allowed(self, model: str, **arguments: Any) -> np.ndarray:
-        """Which of the model's variants pass the arguments filter, region and the like, by plain Python."""
-        facts = {fact.name: fact for fact in self.facts}
-        return np.array([self._allowed(facts[name], **arguments) for name in self.of(model).names])
-
-    def _allowed(self, fact: Facts, filter: Any = None, span: tuple[int, int] | None = None, genes: list[str] | None = None) -> bool:
-        pos = int(fact.name.split("-")[1])
-        return (
-            (filter is None or holds(filter, fact))
-            and (span is None or span[0] <= pos <= span[1])
-            and (genes is None or bool(set(genes) & set(self.genes.at("20", pos))))
-        )
-
-
 @pytest.fixture(scope="module")
 def world(clone: Clone, demo_template: str, sites: list[Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    genes = read_gtf(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz")
-    csq = some_consequences(sites, genes)
-    rng = np.random.default_rng(70)
-    vectors = {site.name: rng.normal(size=12) * 10 for site in sites[::3]}
-    for name in list(vectors)[::100]:
-        vectors[name] *= 0
-    with clone(demo_template) as url:
-        path = write_vep(tmp_path_factory.mktemp("similar") / "vep.vcf", {site.name: site for site in sites}, csq)
-        load_vcf(url, path, dataset="vep", version="1", assembly="GRCh37")
-        with psycopg.connect(url, autocommit=True) as conn:
-            before = embedding.find_model(conn, "annotation")
-            assert before is not None
-            embedding.remove(conn, before)
-        embed_annotation(url)
-        register(url, "noise", vectors)
-        with Api(settings(url)) as api:
-            yield World(api, url, read_neighbours(url, "annotation"), read_neighbours(url, "noise"), genes, read_facts(url))
+    """The demo with two models."""
+    with two_models(clone, demo_template, sites, tmp_path_factory.mktemp("similar")) as made:
+        yield made
 
 
 FILTERS: dict[str, Any] = {
@@ -183,25 +130,22 @@ def test_places_are_a_region_a_gene_or_the_genes_that_the_variant_lies_in(world:
     assert similar(world.api, RS, model="annotation", region="19") == []
 
 
-def test_of_a_gene_that_two_annotations_have_the_later_one_says_where_it_is(own_demo: str, serve: Serve, tmp_path: Path) -> None:
-    api, lines = serve(own_demo), []
-    sirpa = next(g for g in read_gtf(DEMO / "genes.chr20_0.9-4.1mb.grch37.gtf.gz").genes if g.symbol == "SIRPA")
-    for start, end in ((sirpa.start, sirpa.end), (1_897_000, 1_898_000)):
-        lines.append(
-            f'20\tx\tgene\t{start}\t{end}\t.\t+\t.\tgene_id "{sirpa.gene_id}"; gene_name "SIRPA"; gene_biotype "protein_coding";\n'
-        )
-    before = similar(api, RS, sameGene=True, first=1000)
-    path = tmp_path / "x.gtf"
-    path.write_text(lines[1])
-    load_genes(own_demo, path, dataset="later", version="1", assembly="GRCh37")
-    query = '{ gene(id: "SIRPA") { variants(first: 1000) { nodes { name } } } }'
-    end = time.monotonic() + 5
-    while len(api.data(query)["gene"]["variants"]["nodes"]) > 100:
-        assert time.monotonic() < end
-    within = {node["name"] for node in api.data(query)["gene"]["variants"]["nodes"]}
-    after = {edge["node"]["name"] for edge in similar(api, RS, sameGene=True, first=1000)}
-    assert after == within - {RS}
-    assert len(after) < len(before)
+@pytest.mark.parametrize("population", ["ALL", "FIN", "GBR"])
+@pytest.mark.parametrize("model", ["annotation", "noise"])
+def test_of_a_population_are_those_that_are_seen_in_it(world: World, model: str, population: str) -> None:
+    known = world.of(model)
+    allowed = world.allowed(model, population=population)
+    assert 0.2 < allowed.mean() < 1
+    rng = random.Random(population)
+    for name in rng.sample(known.names, 4):
+        for count in (10, 400):
+            known.check(name, similar(world.api, name, model=model, population=population, first=count), count, allowed)
+        common = world.allowed(model, population=population, filter=FILTERS["of one population"], span=(1_000_000, 3_000_000))
+        arguments = {"population": population, "filter": FILTERS["of one population"], "region": "20:1000000-3000000"}
+        known.check(name, similar(world.api, name, model=model, **arguments, first=50), 50, common)
+        # What nobody has is nowhere else: "not seen" and "seen" are all that have a frequency.
+        unseen = similar(world.api, name, model=model, filter={"frequency": [{"population": population, "max": 0}]}, first=1000)
+        assert not allowed[[known.place[edge["node"]["name"]] for edge in unseen]].any()
 
 
 # ---- pages
@@ -249,114 +193,6 @@ def test_a_thousand_are_given_and_no_more(world: World) -> None:
     assert (error["code"], error["hint"]) == ("TOO_MANY_SIMILAR", "Narrow it with a filter.")
     last = world.api.data(WITH, {"id": RS, "model": "annotation", "first": 50, "after": page["edges"][989]["cursor"]})["variant"]["similar"]
     assert last["edges"] == page["edges"][990:]
-
-
-def test_pages_go_on_in_the_release_they_began_in(own_demo: str, serve: Serve, sites: list[Site], tmp_path: Path) -> None:
-    api = serve(own_demo)
-    files = [write_vcf(tmp_path / f"{start}.vcf", *transitions(sites, start, count)) for start, count in ((1_896_200, 5), (1_897_500, 30))]
-    (one, *others), more = ([f"20-{row[1]}-{row[3]}-{row[4]}" for row in rows_of(path)] for path in files)
-    with psycopg.connect(own_demo, autocommit=True) as conn:
-        number = load_vcf(own_demo, files[0], dataset="other", version="1")
-        embed_annotation(own_demo)
-        current(api, conn)
-        assert [edge["node"]["name"] for edge in similar(api, one, first=4)] == others
-        first = api.data(WITH, {"id": one, "first": 1})["variant"]["similar"]["pageInfo"]["endCursor"]
-        release.create_release(conn, "paper")
-        old = current(api, conn)
-        began = api.data(WITH, {"id": one, "first": 2})["variant"]["similar"]["pageInfo"]["endCursor"]
-        load_vcf(own_demo, files[1], dataset="more", version="1")
-        embed_annotation(own_demo)
-        new = current(api, conn)
-        assert {edge["node"]["name"] for edge in similar(api, one, first=34)} == {*others, *more}
-        # The page is of the release in which the list began, its nodes and all; pinned to it, a new list is the same.
-        answer = api.ask(WITH, {"id": one, "first": 5, "after": began})
-        page = answer["data"]["variant"]["similar"]
-        assert {each["id"] for each in answer["extensions"]["releases"]} == {f"Release:{old}", f"Release:{new}"}
-        assert page["nodes"] == [edge["node"] for edge in page["edges"]]
-        paper = {"Vkg-Release": "paper"}
-        assert page["edges"] == api.data(WITH, {"id": one, "first": 7}, paper)["variant"]["similar"]["edges"][2:]
-        assert page == api.data(WITH, {"id": one, "first": 5, "after": began}, paper)["variant"]["similar"]
-        assert api.error(WITH, {"id": one, "after": first}, paper)["code"] == "BAD_CURSOR"
-        # What is unloaded is out of all of its pages at once.
-        cursor = api.data(WITH, {"id": more[0], "first": 1})["variant"]["similar"]["pageInfo"]["endCursor"]
-        release.unload(conn, number)
-        current(api, conn)
-        assert api.data(WITH, {"id": one}) == {"variant": None}
-        for after in (None, cursor):
-            assert not {one, *others} & {
-                node["name"] for node in api.data(WITH, {"id": more[0], "first": 900, "after": after})["variant"]["similar"]["nodes"]
-            }
-
-
-# ---- what is not visible
-
-
-def current(api: Api, conn: psycopg.Connection[Any]) -> int:
-    """Waits until the application answers from the newest release. Returns its number."""
-    number = release.current(conn).release_id
-    end = time.monotonic() + 5
-    while api.post("{ store { assembly } }").headers["vkg-release"] != str(number):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return number
-
-
-TRANSITION = dict(zip("ACGT", "GTAC", strict=True))
-
-
-def transitions(sites: list[Site], start: int, count: int) -> list[str]:
-    """VCF rows of so many transitions that the demo does not have, from a position on: of all of them nobody knows more."""
-    taken, reference = {site.pos for site in sites}, Reference(FASTA)
-    free = (pos for pos in range(start, start + 2 * count) if pos not in taken)
-    bases = ((pos, reference.fetch(20, pos, pos)) for pos in free)
-    return [f"20 {pos} . {base} {TRANSITION[base]} 1 PASS DP=1" for pos, base in bases][:count]
-
-
-def test_what_is_not_visible_is_nobodys_neighbour_however_many_there_are(
-    own_demo: str, serve: Serve, sites: list[Site], tmp_path: Path
-) -> None:
-    """Of 2,022 variants with one and the same vector 22 are visible, and lie behind the others in the genome."""
-    api = serve(own_demo)
-    paths = [
-        write_vcf(tmp_path / f"{start}.vcf", *transitions(sites, start, count)) for start, count in ((3_900_100, 22), (1_000_300, 2_000))
-    ]
-    seen, hidden = ({f"20-{row[1]}-{row[3]}-{row[4]}" for row in rows_of(path)} for path in paths)
-    load_vcf(own_demo, paths[0], dataset="seen", version="1")
-    held = load_vcf(own_demo, paths[1], dataset="held", version="1", hold=True)
-    embed_annotation(own_demo)
-    known = read_neighbours(own_demo, "annotation")
-    assert len(known.names) == 24_990 + 2_022
-    visible = np.array([name not in hidden for name in known.names])
-    one = sorted(seen)[5]
-    with psycopg.connect(own_demo, autocommit=True) as conn:
-        current(api, conn)
-        asked = (
-            {"first": 30},
-            {"first": 30, "filter": {"type": ["SNV"]}},
-            {"first": 30, "least": 0.5},
-            {"first": 30, "region": "20:1-4000000"},
-        )
-        for arguments in asked:
-            edges = similar(api, one, **arguments)
-            known.check(one, edges, 30, visible)
-            assert {edge["node"]["name"] for edge in edges[:21]} == seen - {one}
-        assert walk(api, one, 7, least=0.5) == similar(api, one, first=1000, least=0.5)
-        name = sorted(hidden)[0]
-        assert api.data(f'{{ variant(id: "{name}") {{ embedding {{ norm }} similar {{ nodes {{ name }} }} }} }}') == {"variant": None}
-        # Published they are, and unloaded they are no more.
-        release.publish(conn, held)
-        current(api, conn)
-        edges = similar(api, one, first=30)
-        known.check(one, edges, 30)
-        assert {edge["node"]["name"] for edge in edges} <= hidden
-        release.unload(conn, held)
-        current(api, conn)
-        known.check(one, similar(api, one, first=30), 30, visible)
-
-
-def rows_of(path: Path) -> list[list[str]]:
-    """The records of a VCF."""
-    return [line.split("\t") for line in path.read_text().splitlines() if line[0] != "#"]
 
 
 # ---- vectors, and those that have none
@@ -429,6 +265,8 @@ def test_models_say_what_made_their_vectors(world: World) -> None:
         ({"model": "noise", "gene": "SIRPA", "sameGene": True}, "BAD_SELECTION", None),
         ({"model": "noise", "gene": "NOBODY1"}, "UNKNOWN_GENE", None),
         ({"model": "noise", "region": "20:x"}, "INVALID_NAME", None),
+        ({"model": "noise", "population": "NOWHERE"}, "UNKNOWN_POPULATION", None),
+        ({"model": "noise", "population": ""}, "UNKNOWN_POPULATION", None),
         ({"model": "noise", "filter": {"frequency": [{"min": 2}]}}, "BAD_FILTER", None),
     ],
     ids=lambda value: str(value)[:40],

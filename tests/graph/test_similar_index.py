@@ -122,6 +122,52 @@ def test_a_filter_still_gives_as_many_as_there_are(world: World, name: str) -> N
         assert np.mean(recalls) >= 0.98
 
 
+BY_VECTOR = """query ($vector: [Float!]!, $first: Int!, $after: String, $filter: VariantFilter, $least: Float) {
+    page: variantsByEmbedding(vector: $vector, first: $first, after: $after, filter: $filter, minSimilarity: $least, model: "clusters") {
+    edges { similarity node { name } } pageInfo { hasNextPage endCursor } } }"""
+
+
+def test_the_index_finds_what_is_like_a_vector(world: World) -> None:
+    before = scans(world.url)
+    rng = np.random.default_rng(33)
+    for filter in (None, "a tenth", "a hundredth", "few", "less than ten"):
+        allowed = np.ones(len(world.known.names), bool) if filter is None else world.passing[filter]
+        recalls = []
+        for name in world.asked[:30]:
+            vector = world.known.directions[world.known.place[name]] + 0.02 * rng.normal(size=32)
+            exact = world.known.similarities_to(vector)
+            asked = {"vector": (vector * 1e30).tolist(), "first": 40, "filter": None if filter is None else FILTERS[filter]}
+            page = world.api.data(BY_VECTOR, asked)["page"]
+            places = [world.known.place[edge["node"]["name"]] for edge in page["edges"]]
+            told = np.array([edge["similarity"] for edge in page["edges"]])
+            assert len(set(places)) == len(places) == min(40, allowed.sum())
+            assert page["pageInfo"]["hasNextPage"] == (allowed.sum() > 40)
+            assert allowed[places].all()
+            assert np.abs(told - exact[places]).max() < 1e-6
+            assert (np.diff(told) <= 0).all()
+            bound = -np.sort(-exact[allowed])[: len(places)][-1]
+            recalls.append(float((exact[places] >= bound - 1e-6).mean()))
+            if page["pageInfo"]["hasNextPage"]:
+                rest = world.api.data(BY_VECTOR, asked | {"after": page["pageInfo"]["endCursor"]})["page"]["edges"]
+                assert not set(places) & {world.known.place[edge["node"]["name"]] for edge in rest}
+                assert rest[0]["similarity"] <= told[-1]
+        assert np.mean(recalls) >= 0.98, filter
+    end = time.monotonic() + 20
+    while scans(world.url) < before + 60:
+        assert time.monotonic() < end, "it is the index that was asked"
+        time.sleep(0.1)
+
+
+def test_a_vector_of_the_store_gives_its_variant_first(world: World) -> None:
+    for name in world.asked[:20]:
+        vector = world.known.directions[world.known.place[name]].tolist()
+        edges = world.api.data(BY_VECTOR, {"vector": vector, "first": 11})["page"]["edges"]
+        assert edges[0] == {"similarity": 1, "node": {"name": name}}
+        assert edges[1:] == similar(world, [name])[name]["edges"]
+        near = [edge for edge in edges if edge["similarity"] >= 0.9]
+        assert world.api.data(BY_VECTOR, {"vector": vector, "first": 11, "least": 0.9})["page"]["edges"] == near
+
+
 def test_pages_repeat_nothing_and_go_on_in_their_order(world: World) -> None:
     for filter in (None, FILTERS["a tenth"], FILTERS["few"]):
         allowed = None if filter is None else world.passing[next(name for name, f in FILTERS.items() if f is filter)]

@@ -11,8 +11,7 @@ from graph import schema  # noqa: F401 - declares the links
 from graph.relation import Link, entities, links
 from store.gene import GENE
 from store.read import Filter, Mode, Read, compose, where
-from store.similarity import nearest, passing, vectors
-from store.variant import VARIANT
+from store.similarity import background, members, nearest, passing, vectors
 
 INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
 """The tables of what is known of single persons."""
@@ -72,19 +71,29 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
 
 def searches(model_id: int) -> Iterator[Shape]:
     """Each shape of the statements that find the vectors of a model and what is similar (graph/similar.py)."""
-    for way, by in (("index", "variant"), ("exact", "variant"), ("exact", "span"), ("exact", "gene")):
-        read = nearest(model_id, way)
-        for condition in (None, *VARIANT.where):
-            asked = condition_of(read, condition)
-            if (way, by) == ("exact", "variant"):
-                asked = passing(asked)
-            for after in (False, True):
-                statement, _ = compose(
-                    read, by, columns=read.columns, order="nearest", filter=asked, mode="all", after=after, per_parent=True
-                )
-                yield Shape(f"Variant.similar {way}", read.name, by, "nearest", "all", condition, after, False, statement.text)
+    from_variants = (("index", "variant"), ("exact", "variant"), ("exact", "span"), ("exact", "gene"))
+    for origin, ways in (("variant", from_variants), ("vector", from_variants[:3])):
+        for way, by in ways:
+            read = nearest(model_id, way, origin)
+            for condition in (None, *(name for name in read.where if name != "passing")):
+                asked = condition_of(read, condition)
+                if (way, by) == ("exact", "variant"):
+                    asked = passing(asked)
+                for after in (False, True):
+                    statement, _ = compose(
+                        read, by, columns=read.columns, order="nearest", filter=asked, mode="all", after=after, per_parent=True
+                    )
+                    name = "Variant.similar" if origin == "variant" else "Query.variants_by_embedding"
+                    yield Shape(f"{name} {way}", read.name, by, "nearest", "all", condition, after, False, statement.text)
+    for name, read in (
+        ("members", members(model_id)),
+        ("members pathogenic", members(model_id, pathogenic=True)),
+        ("background", background(model_id)),
+    ):
+        statement, _ = compose(read, "all", columns=read.columns, order="drawn", mode="page")
+        yield Shape(f"Variant.similarity_to_class {name}", read.name, "all", "drawn", "page", None, False, False, statement.text)
     read = vectors(model_id)
-    for columns in ([], ["norm", "distance"], ["direction"]):
+    for columns in ([], ["norm", "distance"], ["direction"], ["norm", "halves"]):
         statement, _ = compose(read, "variant", columns=columns, order="key", mode="all")
         yield Shape("Variant.embedding", read.name, "variant", "key", "all", None, False, False, statement.text)
 

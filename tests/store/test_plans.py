@@ -40,9 +40,12 @@ SMALL = {
     "enformer_track",
     "metacell_run",
     "metacell",
+    "variant_cluster_run",
+    "variant_cluster",
     "embedding_model",
     "embedding_skip",
     "embedding_task",
+    "pg_class",
 }
 """Tables of the ledger and the like, which have at most some thousand rows, and those that the API does not read."""
 
@@ -84,6 +87,8 @@ ALLOWED = {
     ("Metacell.top_genes by metacell", "Sort"): "of the hundred genes of one metacell",
     ("Metacell.accessibility by metacell", "Sort"): "of the peaks of one region",
     ("Metacell.similar by metacell", "Sort"): "of the metacells of one load, the nearest first",
+    ("Query.variant_clusters by all", "Sort"): "of clusters, of which there are some thousand",
+    ("Variant.clusters by variant", "Sort"): "of the clusters of one variant, one of a load",
     ("Query.metacells by all", "Sort"): "of metacells, of which there are some thousand",
     ("Variant.carriers by variant", "Sort"): "of the carriers of one variant, who are found by looking at all samples of the callset",
     ("Sample.children by parent", "Sort"): "of the children of one person",
@@ -104,6 +109,13 @@ ALLOWED = {
     ("Variant.similar exact by variant", "Seq Scan on embedding_1"): ALL_VECTORS,
     ("Variant.similar exact by variant", "unbounded embedding_1_pkey"): ALL_VECTORS,
     ("Variant.similar exact by variant, type", "parallel workers"): ALL_VECTORS,
+    ("Query.variants_by_embedding index by variant", "unbounded embedding_1_direction"): THE_ORDER,
+    ("Query.variants_by_embedding exact by variant", "Seq Scan on embedding_1"): ALL_VECTORS,
+    ("Query.variants_by_embedding exact by variant", "unbounded embedding_1_pkey"): ALL_VECTORS,
+    ("Query.variants_by_embedding exact by variant, type", "parallel workers"): ALL_VECTORS,
+    ("Variant.similarity_to_class", "Sort"): "of a class, or of a sample of the others: drawn by their keys, the same each time",
+    ("Variant.similarity_to_class members by all", "unbounded clinical_significance_pkey"): "of all that is classified",
+    ("Variant.similarity_to_class members pathogenic", "unbounded clinical_significance_pathogenic"): "of the pathogenic ones, all of them",
     ("samples_by_name", "unbounded sample_cohort_name_key"): "skips from cohort to cohort, of which there are few",
 }
 """(start of the shape's name, the broken rule): why it may."""
@@ -220,8 +232,10 @@ async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str) -> 
                     plan, _ = plans[f"{link}, {name}: {mode}"]
                     assert index in indexes(plan), f"{link} does not read {index}"
 
+        (plan, _) = plans["Variant.similarity_to_class members pathogenic by all: page"]
+        assert "clinical_significance_pathogenic" in indexes(plan)
         for name, (plan, _) in plans.items():
-            if name.startswith("Variant.similar index"):
+            if name.startswith(("Variant.similar index", "Query.variants_by_embedding index")):
                 assert "embedding_1_direction" in indexes(plan), f"{name} does not begin with the nearest"
 
         for link in IN_GENOME_ORDER:
