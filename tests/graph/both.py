@@ -29,7 +29,7 @@ class Both(Executor):
         self, ctx: Context, query: str, variables: dict[str, Any] | None, operation_name: str | None, seconds: float = limits.SECONDS, spent: int = 0
     ) -> Answer:  # fmt: skip
         """The planned answer."""
-        again = Context(ctx.pools, ctx.view, ctx.assembly, ctx.reference, ctx.pinned)
+        again = Context(ctx.pools, ctx.view, ctx.assembly, ctx.reference, ctx.pinned, ctx.models)
         answer = await super().run(ctx, query, variables, operation_name, seconds, spent)
         try:
             expected = await self._reference.run(again, query, variables, operation_name, seconds, spent)
