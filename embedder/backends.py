@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,6 +26,7 @@ from embedder.errors import EmbedderError
 from embedder.models import Model, annotation, hgvs
 from embedder.peptides import peptides
 from embedder.pooling import Pooling
+from embedder.processes import serve_parent
 from embedder.proteins import Proteins
 from embedder.windows import Skip, Window
 from store import embedding, embedding_inputs
@@ -201,7 +201,7 @@ def token_makers(model: Model, workers: int | None) -> Iterator[Executor]:
         workers = 0 if model.device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
     # New processes, not copies of this one, which has threads and perhaps a GPU.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=_begin_worker) if workers else ThreadPoolExecutor(1) as tokens:
+    with ProcessPoolExecutor(workers, spawn, initializer=serve_parent) if workers else ThreadPoolExecutor(1) as tokens:
         yield tokens
 
 
@@ -211,16 +211,3 @@ def _told() -> Iterator[None]:
         yield
     except BrokenExecutor as error:
         raise EmbedderError("a process that makes tokens ended", "Perhaps memory was short: say a smaller --workers.") from error
-
-
-def _begin_worker() -> None:
-    """Ctrl-C is the main process's to hear; and when that one is killed, its workers would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

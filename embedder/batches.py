@@ -66,8 +66,9 @@ class _Sequence(NamedTuple, Generic[K]):
 def pairs(tokenizer: Tokenizer, windows: Sequence[Window], pooling: Pooling) -> list[Pair]:
     """The tokens of windows. This is what worker processes do: it needs no model, and what it takes and gives can be pickled."""
     tokens = tokenizer.tokenize([sequence for w in windows for sequence in (w.ref, w.alt)])
+    # In a repeat longer than the window an indel leaves both sequences the same: then the same letters are pooled, too, and the difference is 0.
     return [
-        Pair(ref.ids, chosen(ref, w.ref_span, pooling), alt.ids, chosen(alt, w.alt_span, pooling))
+        Pair(ref.ids, chosen(ref, w.ref_span, pooling), alt.ids, chosen(alt, w.ref_span if w.ref == w.alt else w.alt_span, pooling))
         for w, ref, alt in zip(windows, tokens[::2], tokens[1::2], strict=True)
     ]
 

@@ -70,7 +70,7 @@ def choose(conn: psycopg.Connection, options: Options, release: int, loads: Sequ
             f"{options.model} reads no proteins", "Leave --proteins out, or choose a model of proteins: hf:REPOSITORY or hf:FOLDER."
         )
     if options.model == annotation.ID:
-        return _annotations(options.name, release, loads)
+        return _annotations(options, release, loads)
     if kind not in ("dnabert2", "hf", "hgvs"):
         raise EmbedderError(f"no model {options.model!r}", f"Models are {_KINDS}.")
     if options.name == annotation.ID:
@@ -82,8 +82,11 @@ def choose(conn: psycopg.Connection, options: Options, release: int, loads: Sequ
     return _bases(conn, options)
 
 
-def _annotations(name: str, release: int, loads: Sequence[int]) -> Choice:
-    wanted = Model(name, annotation.VERSION, None, annotation.DIMENSION, None, None, None, None, list(annotation.INPUTS), release)
+def _annotations(options: Options, release: int, loads: Sequence[int]) -> Choice:
+    for name in ("reference", "device", "flank", "pooling", "dtype", "revision", "workers"):
+        if getattr(options, name) != getattr(Options, name):
+            raise EmbedderError(f"--{name}: {options.model} is made by fixed rules, of what visible loads say", f"Leave --{name} out.")
+    wanted = Model(options.name, annotation.VERSION, None, annotation.DIMENSION, None, None, None, None, list(annotation.INPUTS), release)
     return Choice(wanted, nullcontext(Annotations(loads)), "")
 
 

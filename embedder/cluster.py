@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,11 +24,12 @@ import psycopg
 import pyarrow as pa
 
 from embedder.errors import EmbedderError
+from embedder.processes import serve_parent
 from embedder.progress import Progress, say
 from store import cluster as stored
 from store.copy import Chunk
 from store.database import wrap_errors
-from store.embedding import Model
+from store.embedding import Model, hold_vectors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, begin
 
@@ -121,9 +121,11 @@ def cluster(
 def _read(
     conn: psycopg.Connection, model: Model, loads: Sequence[int], ranges: Sequence[tuple[int, int]], wanted: Parameters
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Keys (n,), directions (n, dimension) float16, and how many more have a vector of zeros. Raises EmbedderError."""
+    """Keys (n,), directions (n, dimension) float16, and how many more have a vector of zeros. Raises EmbedderError; StoreError where the
+    model was taken out meanwhile."""
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        hold_vectors(conn, model)
         count, zeros = stored.count_directions(conn, model, loads, ranges)
         told = f"{count:,} visible variants have a vector by {model.name}"
         if count > MOST:
@@ -203,14 +205,16 @@ def find(directions: np.ndarray, min_size: int, min_samples: int, stop: Callable
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_work, args=(there, directions, min_size, min_samples), daemon=True)
-    process.start()
-    there.close()
     try:
+        process.start()
+        there.close()
         labels, probabilities = _wait(here, process, len(directions), stop)
     finally:
-        process.kill()
-        process.join()
-        here.close()
+        if process.pid is not None:
+            process.kill()
+            process.join()
+        for end in (here, there):
+            end.close()
     return _described(directions, labels, probabilities)
 
 
@@ -249,7 +253,7 @@ def _duration(seconds: float) -> str:
 
 def _work(pipe: Connection, directions: np.ndarray, min_size: int, min_samples: int) -> None:
     """The process: sends how many seconds it will take, where that is long, then labels, -1 for none, and probabilities."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the main process's to hear
+    serve_parent()
     points = _points(directions)
     if len(points) > 2 * _TRIAL:
         some = points[np.linspace(0, len(points) - 1, _TRIAL).astype(int)]

@@ -60,10 +60,11 @@ def cluster_variants(
 
     Example: vkg cluster --model annotation --min-size 100 --output clusters.tsv
     """
-    if output is not None and not output.parent.is_dir():
-        raise EmbedderError(f"{output}: there is no folder {output.parent}", "Choose another --output.")
+    if name is not None and "@" in name:
+        raise EmbedderError(f"not a name for clusters: {name!r}", "Leave @ out: it stands between a dataset and its version.")
+    target = None if output is None else file_of(output)
     try:
-        with _interruptible() as stop, opened() as conn:
+        with _stoppable() as stop, opened() as conn:
             of = _model(conn, model)
             loads = current(conn).loads
             ranges = [Region.parse(text).keys() for text in region or ()] + embedding.gene_ranges(conn, gene or (), loads)
@@ -71,8 +72,8 @@ def cluster_variants(
             made = cluster(conn, of, loads, ranges or embedding.EVERYWHERE, wanted, dataset=name, hold=hold, stop=stop)
             for line in summary(made):
                 typer.echo(line)
-            if output is not None:
-                count = write(conn, made.load_id if isinstance(made, AlreadyLoaded) else made.load.load_id, output, stop)
+            if target is not None:
+                count = write(conn, made.load_id if isinstance(made, AlreadyLoaded) else made.load.load_id, target, stop)
                 typer.echo(f"  {count:,} variants in {output}")
     except KeyboardInterrupt:
         say("vkg: interrupted; nothing unfinished was kept")
@@ -109,6 +110,23 @@ def summary(made: Outcome | AlreadyLoaded) -> Iterator[str]:
         yield f"  visible as of release {made.release}"
 
 
+def file_of(output: Path) -> Path:
+    """The file that an --output names, through links, which stay: one that is there, or a new one in a folder that is. Raises EmbedderError for anything
+    else: what is written takes the place of what was there, and a device, a pipe or a folder is not to be replaced."""
+    remedy = "Choose another --output."
+    try:
+        target = output.resolve()
+        if target.is_file():
+            return target
+        if target.exists():
+            raise EmbedderError(f"{output}: is a folder or a device, not a file", remedy)
+        if not target.parent.is_dir():
+            raise EmbedderError(f"{output}: there is no folder {target.parent}", remedy)
+    except (OSError, RuntimeError) as error:  # too long, not to be read; links that go round
+        raise EmbedderError(f"{output}: {getattr(error, 'strerror', None) or error}", remedy) from None
+    return target
+
+
 def write(conn: psycopg.Connection, load_id: int, output: Path, stop: Callable[[], None] = lambda: None) -> int:
     """Writes the members of a load's clusters to a .tsv file, compressed where its name ends in .gz, which is only there when it is complete. Returns how
     many there are. Raises EmbedderError where it cannot be written."""
@@ -132,7 +150,7 @@ def write(conn: psycopg.Connection, load_id: int, output: Path, stop: Callable[[
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
+def _stoppable() -> Iterator[Callable[[], None]]:
     """Gives what raises KeyboardInterrupt once Ctrl-C was pressed: raised in the midst of a statement it would leave a connection on which nothing can be
     taken back. A second Ctrl-C does not wait."""
     asked = threading.Event()

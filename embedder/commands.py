@@ -20,7 +20,7 @@ from embedder.pooling import Pooling
 from embedder.progress import Progress, say
 from embedder.run import Outcome, release_of, run
 from embedder.windows import Skip
-from store import embedding, embedding_index
+from store import embedding, embedding_index, embedding_inputs
 from store.commands import opened
 from store.errors import StoreError
 from store.region import Region
@@ -109,15 +109,18 @@ def embed(
 
 def _register(conn: psycopg.Connection, wanted: embedding.Model, again: bool) -> embedding.Model:
     with conn.transaction():
-        if again and (found := embedding.find_model(conn, wanted.name)):
-            embedding.remove(conn, found)
+        if again:
+            embedding.lock_models(conn)
+            if found := embedding.find_model(conn, wanted.name):
+                embedding.remove(conn, found)
         registered = embedding.register(conn, wanted)
-    if registered.release_id != wanted.release_id:
-        embedding.forget_skipped(conn, registered)
-        say(
-            f"vectors of {wanted.name} tell of release {registered.release_id}, and it is {wanted.release_id} by now: only variants without one are embedded.\n"
-            "  To make all anew: --again"
-        )
+    if wanted.release_id is not None and registered.release_id is not None:
+        embedding.forget_skipped(conn, registered, wanted.release_id)
+        if not embedding_inputs.read_alike(conn, registered.release_id, wanted.release_id):
+            say(
+                f"vectors of {wanted.name} tell of release {registered.release_id}, and it is {wanted.release_id} by now: only variants without one are embedded.\n"
+                "  To make all anew: vkg embed --again, with the other options as they were"
+            )
     return registered
 
 

@@ -7,6 +7,7 @@ changed residues marked, as embedder/windows.py has them for bases, or the reaso
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from embedder.windows import Skip, Window, own_letters
@@ -74,7 +75,7 @@ def change(hgvs: str, sequence: str) -> Change | Skip:
         return Skip.NOT_EXACT
     if first == "*":
         return Skip.SYNONYMOUS if residues == "*" else Skip.EXTENSION
-    if last == "*" and not stop:
+    if last == "*" and not stop and kind != "ins":
         return Skip.EXTENSION
     if start == 1 and first == "M" and kind not in ("ins", "dup") and not residues.startswith("M"):
         return Skip.START_LOST
@@ -84,8 +85,16 @@ def change(hgvs: str, sequence: str) -> Change | Skip:
     if kind == "ins":
         return Change(end, start, inserted, bool(stop), expected)
     if kind == "dup":
-        return Change(end + 1, end, sequence[start - 1 : end], False, expected)
+        return Change(end + 1, end, _believed(sequence, expected)[start - 1 : end], False, expected)
     return Change(start, end, inserted, bool(stop), expected)
+
+
+def _believed(sequence: str, expected: Sequence[tuple[int, str]]) -> str:
+    """A sequence with the residues that HGVS names where it does not know its own."""
+    for place, letter in expected:
+        if sequence[place - 1 : place] == UNKNOWN:
+            sequence = sequence[: place - 1] + letter + sequence[place:]
+    return sequence
 
 
 def _of_run(run: re.Match[str]) -> Change | Skip:
@@ -103,6 +112,8 @@ def _of_run(run: re.Match[str]) -> Change | Skip:
 def _without_residues(text: str) -> Skip | None:
     if "fs" in text:
         return Skip.FRAMESHIFT
+    if re.match(r"(Met|M)1(?!\d).*ext", text):  # a start before the first one
+        return Skip.START_LOST
     if "ext" in text:
         return Skip.EXTENSION
     if text in ("0", "0?") or re.fullmatch(r"(Met|M)1\?", text):
@@ -144,12 +155,13 @@ def peptides(sequence: str, hgvs: str, flank: int = FLANK, max_x: float = MAX_X)
         return found
     for place, letter in found.expected:
         ours = f"{sequence}*"[place - 1 : place]
-        if ours not in (letter, UNKNOWN) or not ours:
+        if ours != letter and (ours != UNKNOWN or letter == "*"):
             return Skip.PEPTIDE_MISMATCH
-        if ours == UNKNOWN:
-            sequence = sequence[: place - 1] + letter + sequence[place:]
+    sequence = _believed(sequence, found.expected)
     lost = sequence[found.start - 1 : None if found.stops else found.end]
-    shared, own_ref, own_alt = own_letters(lost, found.inserted)
+    # A new stop is not the protein's own: what stands before both is not shared, though it be the same.
+    shared, own_ref, own_alt = own_letters(lost, found.inserted + "*" * found.stops)
+    own_alt = own_alt.removesuffix("*")
     if own_ref == own_alt:
         return Skip.SYNONYMOUS
     size = 2 * flank + 1

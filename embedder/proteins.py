@@ -1,6 +1,6 @@
 """Proteins: their sequences by accession, from a FASTA, plain or compressed.
 
-In: a FASTA as Ensembl, GENCODE, RefSeq and UniProt write it. Out: sequences in one-letter code, upper case, without the stop. The file is read
+In: a FASTA as Ensembl, GENCODE, RefSeq and UniProt write it; of descriptions only Ensembl's `transcript:` is read. Out: sequences in one-letter code, upper case, without the stop. The file is read
 once, from the beginning to the end: it needs no index, and may be compressed with gzip, as Ensembl's is.
 """
 
@@ -29,9 +29,15 @@ _ACCESSION = re.compile(
     r"ENS[A-Z]*[PT]\d{11}(?:\.\d+)?|[NXY][PMR]_\d+(?:\.\d+)?"
     r"|(?:[OPQ]\d[A-Z\d]{3}\d|[A-NR-Z]\d(?:[A-Z][A-Z\d]{2}\d){1,2})(?:-\d+)?"
 )
+_TRANSCRIPT = re.compile(r"(?:^|\s)transcript:(ENS[A-Z]*T\d{11}(?:\.\d+)?)(?=\s|$)")
+_OF_RNA = re.compile(r"[NX][MR]_\d")
 _VERSION = re.compile(r"((?:ENS|[NXY][PMR]_).*)\.\d+")
 _REMEDY = (
     "Give a FASTA of proteins, such as Ensembl's Homo_sapiens.GRCh38.pep.all.fa.gz, of the release that the variants were annotated with."
+)
+_REMEDY_OF_RNA = (
+    "The consequences name transcripts alone (NM_), as SnpEff writes them, and RefSeq's FASTA proteins alone (NP_). Annotate with VEP (--refseq --hgvs), "
+    "which names the protein, or give a FASTA whose records are named by both: >NP_000509.1|NM_000518.5."
 )
 
 
@@ -90,7 +96,7 @@ class Proteins:
         raise EmbedderError(
             f"{self.path}: no sequence of any protein that a consequence names\n"
             f"  looked for: {', '.join(looked_for)} ...\n  found: {', '.join(self.names[:_SHOWN])} ...",
-            _REMEDY,
+            _REMEDY_OF_RNA if all(_OF_RNA.match(accession) for accession in looked_for) else _REMEDY,
         )
 
 
@@ -105,6 +111,12 @@ def _accessions(name: str) -> list[str]:
     return [part for part in name.split("|") if _ACCESSION.fullmatch(part)] or [name]
 
 
+def _named(name: str, description: str) -> str:
+    """The name of a record; of Ensembl's, ENSP0.1 pep ... transcript:ENST0.2, as GENCODE has it: SnpEff's HGVSp is of transcripts."""
+    found = _TRANSCRIPT.search(description) if name.startswith("ENS") and "|" not in name else None
+    return f"{name}|{found[1]}" if found else name
+
+
 def _records(path: Path) -> Iterable[tuple[str, str]]:
     if not path.is_file():
         raise EmbedderError(f"{path}: no such FASTA of proteins", "Name an existing file with --proteins.")
@@ -114,7 +126,7 @@ def _records(path: Path) -> Iterable[tuple[str, str]]:
             for record in file:
                 if record.quality is not None:
                     raise EmbedderError(f"{path}: a FASTQ, not a FASTA of proteins (record {record.name})", _REMEDY)
-                yield record.name or "", record.sequence or ""
+                yield _named(record.name or "", record.comment or ""), record.sequence or ""
     except (OSError, ValueError) as error:
         raise EmbedderError(f"{path}: cannot be read: {error}", "It is damaged or cut off, or not readable: fetch it again.") from error
     finally:

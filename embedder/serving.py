@@ -90,7 +90,12 @@ def changed(ref: str, alt: str) -> tuple[int, tuple[int, int]]:
 
 def _shared(one: str, other: str) -> int:
     """How many letters two sequences share at their start."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    shortest = min(len(one), len(other))
+    if not shortest or one[0] != other[0]:  # as at most places
+        return 0
+    first, second = (np.frombuffer(text[:shortest].encode("ascii"), np.uint8) for text in (one, other))
+    differ = np.flatnonzero(first != second)
+    return int(differ[0]) if len(differ) else shortest
 
 
 def load_models(names: Sequence[str]) -> dict[str, Callable[[str, str], np.ndarray]]:

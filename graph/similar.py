@@ -271,13 +271,14 @@ async def vector_of(ctx: Context, model: EmbeddingModel, ref: str, alt: str) -> 
         loaded = f"It has {', '.join(sorted(ctx.models))}. " if ctx.models else ""
         hint = f"{loaded}Serve it (vkg serve --model {model.name}), or give a vector (variantsByEmbedding)."
         raise UserError("MODEL_NOT_LOADED", f"This server has not loaded the model {model.name}.", value=model.name, hint=hint)
-    longest = min(LONGEST_SEQUENCE, 2 * (2 * (model.flank or 0) + 1))
+    longest = min(LONGEST_SEQUENCE, 5 * (2 * (model.flank or 0) + 1))
     for name, text in (("ref", ref), ("alt", alt)):
         if not 0 < len(text) <= longest:
             hint = f"Give up to {longest:,}, best {2 * (model.flank or 0) + 1:,}: the model read so many around each variant."
             raise UserError("BAD_SEQUENCE", f"{name} has {len(text):,} letters.", value=len(text), hint=hint)
-        if wrong := re.search("[^A-Za-z]", text):
-            raise UserError("BAD_SEQUENCE", f"{name}: letter {wrong.start() + 1} is {wrong[0]!r}.", hint="Write letters alone: ACGT.")
+        if wrong := re.search("[^ACGTNacgtn]", text):
+            hint = "Write A, C, G and T alone, and N where a base is not known."
+            raise UserError("BAD_SEQUENCE", f"{name}: letter {wrong.start() + 1} is {wrong[0]!r}.", value=wrong[0], hint=hint)
     if not _PLACES.acquire(blocking=False):
         raise UserError("BUSY", f"{_WAITING} others wait for a model of this server.", hint="Try again in a moment.")
     reading = _READER.submit(read, ref.upper(), alt.upper())

@@ -15,6 +15,7 @@ from psycopg import sql
 from .embedding import Model
 from .read import SHORTEST, By, Order, Read, children
 from .variant import CHROM, NAMED_LOADS, VARIANT
+from .vector import matrix_of_halfvecs
 
 MOST_CLUSTERS = (1 << 24) - 1
 """Clusters that a load can have: what an ordinal can count to."""
@@ -117,9 +118,8 @@ def directions(
     with conn.cursor("directions", binary=True) as cursor:
         cursor.execute(statement, _asked(loads, ranges))
         while rows := cursor.fetchmany(_ROWS):
-            sent = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(len(rows), -1)
-            # Two int16 come first (store/vector.py).
-            yield np.array([row[0] for row in rows], np.int64), np.ascontiguousarray(sent[:, 4:]).view(">f2").astype(np.float16)
+            numbers = matrix_of_halfvecs([row[1] for row in rows], model.dimension)
+            yield np.array([row[0] for row in rows], np.int64), numbers.astype(np.float16)
 
 
 def members(conn: psycopg.Connection, load_id: int) -> Iterator[tuple[str, int, float]]:

@@ -14,8 +14,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from .copy import copy_rows
-from .embedding_inputs import Known as Known
-from .embedding_inputs import known as known
+from .embedding_inputs import read_alike
 from .errors import StoreError
 from .read import HIGHEST, LOWEST
 from .vector import halfvecs
@@ -71,6 +70,12 @@ def find_model(conn: psycopg.Connection, name: str) -> Model | None:
     return next((model for model in models(conn) if model.name == name), None)
 
 
+def lock_models(conn: psycopg.Connection) -> None:
+    """Keeps others from registering and removing models till the end of the transaction. Whoever writes embedding_model takes this before any model's
+    own lock, or two would wait for each other."""
+    conn.execute("LOCK TABLE embedding_model IN SHARE ROW EXCLUSIVE MODE")
+
+
 def register(conn: psycopg.Connection, wanted: Model) -> Model:
     """The model with its number; registers it, and makes its table, where it is new.
 
@@ -83,14 +88,14 @@ def register(conn: psycopg.Connection, wanted: Model) -> Model:
     if not 0 < wanted.dimension <= LARGEST:
         raise StoreError(f"{wanted.name} makes vectors of {wanted.dimension:,} numbers", f"Choose a model of {LARGEST:,} at most.")
     with conn.transaction():
-        conn.execute("LOCK TABLE embedding_model IN SHARE ROW EXCLUSIVE MODE")
+        lock_models(conn)
         if found := find_model(conn, wanted.name):
             for each in fields(Model):
                 old, new = getattr(found, each.name), getattr(wanted, each.name)
                 if each.name not in ("model_id", "release_id") and old != new:
                     raise StoreError(
                         f"{wanted.name} is registered with {each.name} {_said(old)}, not {_said(new)}: vectors of both cannot be compared",
-                        "Embed as it is registered, or under another name (--name), or make all anew (--again).",
+                        "Embed as it is registered, or under another name (--name), or make all anew (vkg embed --again).",
                     )
             return found
         (number,) = conn.execute("SELECT coalesce(max(model_id), 0) + 1 FROM embedding_model").fetchone() or (1,)
@@ -128,6 +133,7 @@ def _said(value: Any) -> str:
 def remove(conn: psycopg.Connection, model: Model) -> None:
     """Takes a model and its vectors out, when those who are at it have done their tasks at hand."""
     with conn.transaction():
+        lock_models(conn)
         _end_tasks(conn, model)
         conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(model.table)))
         for table in ("embedding_skip", "embedding_model"):
@@ -137,6 +143,7 @@ def remove(conn: psycopg.Connection, model: Model) -> None:
 def remove_unused(conn: psycopg.Connection, model: Model) -> bool:
     """Takes a model out that has told of no variant yet. Returns whether it did."""
     with conn.transaction():
+        lock_models(conn)
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
         found = status(conn, model) if find_model(conn, model.name) == model else None
         unused = found is not None and not found["vectors"] and not found["skipped"]
@@ -145,10 +152,19 @@ def remove_unused(conn: psycopg.Connection, model: Model) -> bool:
         return unused
 
 
-def forget_skipped(conn: psycopg.Connection, model: Model) -> int:
-    """Takes out why variants have no vector, so that they are tried again: loads have come since that may say more. Returns how many."""
+def forget_skipped(conn: psycopg.Connection, model: Model, release: int) -> int:
+    """Takes out why variants have no vector, so that they are tried again, where this release shows other loads that models read than the one at which
+    they were last tried. Returns how many."""
     with conn.transaction():
+        lock_models(conn)
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+        row = conn.execute(
+            "SELECT coalesce(tried_release, release_id) FROM embedding_model WHERE model_id = %s AND name = %s",
+            (model.model_id, model.name),
+        ).fetchone()
+        if row is None or (row[0] is not None and read_alike(conn, row[0], release)):
+            return 0
+        conn.execute("UPDATE embedding_model SET tried_release = %s WHERE model_id = %s", (release, model.model_id))
         return conn.execute("DELETE FROM embedding_skip WHERE model_id = %s", (model.model_id,)).rowcount
 
 
@@ -171,7 +187,7 @@ def plan(conn: psycopg.Connection, model: Model, ranges: Sequence[tuple[int, int
     values = {"model": model.model_id, "size": size} | _bounds(ranges)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
-        _still(conn, model)
+        still(conn, model)
         # One statement, and so one moment: a variant that is being written is still of its task, or has its vector.
         conn.execute(
             sql.SQL(
@@ -193,10 +209,24 @@ def plan(conn: psycopg.Connection, model: Model, ranges: Sequence[tuple[int, int
     return count
 
 
-def _still(conn: psycopg.Connection, model: Model) -> None:
+def still(conn: psycopg.Connection, model: Model) -> None:
     """Raises StoreError where the number is by now another model's, or nobody's."""
     if find_model(conn, model.name) != model:
-        raise StoreError(f"{model.name} was taken out or registered anew meanwhile", "Run it again.")
+        raise _gone(model)
+
+
+def hold_vectors(conn: psycopg.Connection, model: Model) -> None:
+    """Keeps a model's vectors from being taken out till the end of the transaction, of which this is the first statement: a snapshot taken before
+    could show the model, and not its vectors. Raises StoreError as `still` does."""
+    try:
+        conn.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(model.table)))
+    except psycopg.errors.UndefinedTable:
+        raise _gone(model) from None
+    still(conn, model)
+
+
+def _gone(model: Model) -> StoreError:
+    return StoreError(f"{model.name} was taken out or registered anew meanwhile", "Run it again.")
 
 
 _UNKNOWN = sql.SQL(
@@ -244,7 +274,7 @@ def work(
         ).fetchone()
         if task is None:
             return None
-        _still(conn, model)
+        still(conn, model)
         values |= {"lo": task[0], "hi": task[1]}
         rows: Rows = conn.execute(
             sql.SQL(

@@ -14,6 +14,19 @@ _BEST = "severity, load_id DESC, (mane IS NOT DISTINCT FROM 'SELECT') DESC, cano
 
 _FETCHED = 10_000
 
+READ = ("variants", "scores", "frequencies")
+"""Kinds of the loads that models read: of others no vector tells."""
+
+
+def read_alike(conn: psycopg.Connection, one: int, other: int) -> bool:
+    """True where two releases show the same loads, as far as models read them."""
+    found = conn.execute(
+        """SELECT count(*), count(DISTINCT ARRAY(SELECT l.load_id FROM load l JOIN dataset d USING (dataset_id)
+            WHERE l.load_id = ANY(r.loads) AND d.kind = ANY(%s) ORDER BY 1)) FROM release r WHERE r.release_id IN (%s, %s)""",
+        (list(READ), one, other),
+    ).fetchone()
+    return found == (len({one, other}), 1)
+
 
 @dataclass
 class Known:
@@ -28,7 +41,11 @@ class Known:
 def known(
     conn: psycopg.Connection, keys: Sequence[int], loads: Sequence[int], populations: Sequence[str], scores: Sequence[str]
 ) -> dict[int, Known]:
-    """What these loads say of variants. Of several loads the latest counts; a population of a dataset (gnomad:afr) stands in for one that none has."""
+    """What these loads say of variants. Of several loads the latest counts; a population of a dataset (gnomad:afr) stands in for one that none has.
+
+    Of equally severe consequences of one load the first that the annotator wrote counts, not that of its preferred transcript, as with
+    `consequences`: terms and impact are all that is read of it. Vectors of `annotation` follow from this order (its VERSION).
+    """
     found = {key: Known() for key in keys}
     asked = {"keys": list(keys), "loads": list(loads), "populations": list(populations), "scores": [name.upper() for name in scores]}
     for key, terms, impact in conn.execute(

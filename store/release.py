@@ -264,14 +264,15 @@ def find_load(conn: psycopg.Connection, name: str) -> LoadRow:
     Raises StoreError when there is none, or more than one.
     """
     alive = [row for row in loads(conn) if row.state != "unloaded"]
-    dataset, _, version = name.partition("@")
-    found = [r for r in alive if str(r.load_id) == name] or [
-        r for r in alive if r.dataset == dataset and (not version or r.version == version)
-    ]
+
+    def named(row: LoadRow) -> bool:  # a dataset's name may hold an @, that of a model
+        return name in (row.dataset, f"{row.dataset}@{row.version}")
+
+    found = [r for r in alive if str(r.load_id) == name] or [r for r in alive if named(r)]
     if len(found) == 1:
         return found[0]
     if not found:
-        if any(r.dataset == dataset and version in ("", r.version) for r in loads(conn)):
+        if any(named(r) for r in loads(conn)):
             raise StoreError(f"{name} was unloaded", "Load its files again; named releases still answer from it.")
         known = ", ".join(f"{r.dataset}@{r.version}" for r in alive) or "none"
         raise StoreError(f"no load {name!r}", f"In the store: {known}")

@@ -58,6 +58,10 @@ COMMENT ON COLUMN variant_cluster_member.probability IS 'How far it belongs to t
 
 CALL open_tables('variant_cluster_run', 'variant_cluster', 'variant_cluster_member');
 
+-- Variants without a vector are tried anew once for each change of what models read.
+ALTER TABLE embedding_model ADD COLUMN tried_release integer;
+COMMENT ON COLUMN embedding_model.tried_release IS 'The release at which variants without a vector were last tried anew; NULL while it is that of the registration, or the model reads none.';
+
 -- Models of proteins and of text came with these.
 COMMENT ON COLUMN embedding_model.revision IS 'Revision of the published model, with the version of the text that it reads (+text.1), or version of the layout.';
 COMMENT ON COLUMN embedding_model.flank IS 'Bases of the reference, or residues of the protein, on either side of the change; NULL for a model that reads none.';

@@ -124,6 +124,19 @@ def test_the_same_sequence_twice_gives_exactly_zero(model: Dnabert2, windows: li
         assert not any(np.any(v) for v in values)
 
 
+@pytest.mark.parametrize("pooling", Pooling)
+@pytest.mark.parametrize(("ref", "alt"), [("GTTAGGG", "G"), ("G", "GTTAGGG")])
+def test_an_indel_in_a_repeat_longer_than_the_window_gives_exactly_zero(model: Dnabert2, ref: str, alt: str, pooling: Pooling) -> None:
+    """The window does not see it: both sequences are the same, and so must be what is pooled of them."""
+    text = "TTAGGG" * 100
+    w = window(lambda chrom, start, end: text[start - 1 : end], lambda chrom: len(text), Variant(20, 306, ref, alt), flank=20)
+    assert isinstance(w, Window)
+    assert w.ref == w.alt
+    assert w.ref_span != w.alt_span
+    (found,) = embed(model, enumerate(pairs(model.tokenizer, [w], pooling)), pooling)
+    assert not any(np.any(value) for value in found.embedded)
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
 def test_swapping_ref_and_alt_negates_exactly(model: Dnabert2, windows: list[Window], batch_tokens: int) -> None:
     stream = list(enumerate(pairs(model.tokenizer, windows, Pooling.VARIANT)))

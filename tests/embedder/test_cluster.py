@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import psycopg
 import pytest
 from click.testing import Result
@@ -27,6 +28,7 @@ from embedder.errors import EmbedderError
 from embedder.run import release_of
 from store import embedding, release
 from store.assembly import GRCH37
+from store.errors import StoreError
 from store.genome import initialise
 from store.load import Load
 from tests.conftest import ROOT
@@ -145,6 +147,19 @@ def test_a_process_that_dies_is_told_of() -> None:
     with pytest.raises(EmbedderError, match=r"(?s)clustering 370 variants ended without a result \(exit code -9\).*--region"):
         find(halves(drawn()[0]), 30, 10, stop)
     assert multiprocessing.active_children() == []
+
+
+def test_what_does_not_begin_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no memory for another process, and that is what is said."""
+
+    def fail(self: object) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", fail)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+        find(halves(drawn()[0]), 30, 10)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # ---- the load
@@ -339,13 +354,76 @@ def test_what_cannot_be_clustered_is_refused_and_leaves_nothing(
 
 def test_a_table_that_cannot_be_written_keeps_the_clusters(url: str, store: Conn, tmp_path: Path) -> None:
     fill(url, tmp_path, drawn()[0])
-    (tmp_path / "full.tsv").mkdir()
-    assert "The clusters are stored" in refused(*SMALL, "--output", tmp_path / "full.tsv")
+    name = "n" * 248 + ".tsv"  # so long that what is written first, with more to its name, cannot be
+    assert "The clusters are stored" in refused(*SMALL, "--output", tmp_path / name)
     assert list(tmp_path.glob("*.partial")) == []
     assert len(rows(store)["variant_cluster"]) == 4
     dataset = next(row for row in release.loads(store) if row.kind == "variants").dataset
     with pytest.raises(Exception, match="holds variants, not clusters"):
         done(*SMALL, "--name", dataset)
+
+
+def test_an_output_that_is_no_file_is_refused_before_any_work(url: str, store: Conn, tmp_path: Path) -> None:
+    """What is written takes its place: a pipe, or a device, would be gone."""
+    fill(url, tmp_path, drawn()[0])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder.tsv").mkdir()
+    (tmp_path / "to_pipe").symlink_to("pipe")
+    (tmp_path / "to_nowhere").symlink_to(tmp_path / "no" / "where.tsv")
+    (tmp_path / "round").symlink_to("round")
+    for name, said in {
+        "pipe": "is a folder or a device, not a file", "folder.tsv": "is a folder or a device, not a file",
+        "to_pipe": "is a folder or a device, not a file", "to_nowhere": f"there is no folder {tmp_path}/no", "round": "Symlink loop",
+        "n" * 300: "File name too long",
+    }.items():  # fmt: skip
+        assert f"{name}: {said}" in refused(*SMALL, "--output", tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert rows(store)["variant_cluster"] == []
+
+
+def test_an_output_through_a_link_is_written_where_it_leads(url: str, store: Conn, tmp_path: Path) -> None:
+    fill(url, tmp_path, drawn()[0])
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "old.tsv").write_text("old\n")
+    for link, file in (("to_old", "old.tsv"), ("to_new", "new.tsv")):
+        (tmp_path / link).symlink_to(tmp_path / "there" / file)
+        done(*SMALL, "--output", tmp_path / link)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / "there" / file).read_text().count("\n") == 1 + 370 - NOISE
+
+
+def test_names_with_an_at_are_found_and_none_is_given(url: str, store: Conn, tmp_path: Path) -> None:
+    fill(url, tmp_path, drawn()[0], model="lab/drawn@2026")
+    assert "not a name for clusters: 'mine@1'\n  Leave @ out" in refused(*SMALL, "--name", "mine@1")
+    done(*SMALL)
+    (load,) = [row for row in release.loads(store) if row.kind == "clusters"]
+    assert load.dataset == "clusters.lab/drawn@2026"
+    assert release.find_load(store, load.dataset).load_id == load.load_id
+    assert release.find_load(store, f"{load.dataset}@{load.version}").load_id == load.load_id
+    for name in ("clusters.lab/drawn", f"{load.dataset}@", f"{load.dataset}@0"):
+        with pytest.raises(StoreError, match="no load"):
+            release.find_load(store, name)
+    release.unload(store, load.load_id)
+    with pytest.raises(StoreError, match="was unloaded"):
+        release.find_load(store, load.dataset)
+
+
+def test_a_model_that_is_another_by_now_is_told_and_not_read(url: str, store: Conn, tmp_path: Path) -> None:
+    fill(url, tmp_path, drawn()[0])
+    model = embedding.find_model(store, "drawn")
+    assert model is not None
+
+    def told() -> None:
+        with psycopg.connect(url, autocommit=True) as conn, pytest.raises(StoreError, match="drawn was taken out or registered anew"):
+            clusters.cluster(conn, model, release_of(conn)[1], embedding.EVERYWHERE, Parameters(30, 10, [], []))
+
+    embedding.remove(store, model)
+    told()
+    register(url, "other", {name_of(place): vector for place, vector in enumerate(drawn(2)[0])})
+    (other,) = embedding.models(store)
+    assert other.table == model.table, "its vectors are where those of the other one were"
+    told()
+    assert not any(rows(store).values())
 
 
 def test_what_is_broken_off_before_its_end_leaves_nothing(url: str, store: Conn, tmp_path: Path) -> None:
@@ -406,7 +484,11 @@ def test_ctrl_c_ends_it_at_once_and_the_next_run_does_it(url: str, store: Conn, 
     else:
         pytest.fail("it did not say how long it takes")
     time.sleep(random.random())
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
     process.send_signal(signal.SIGINT if way == "ctrl-c" else signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive, "it computes on for nobody"
     out, err = process.communicate(timeout=20)
     assert "visible" not in out
     left = store.execute("SELECT l.state FROM load l JOIN dataset d USING (dataset_id) WHERE d.kind = 'clusters'").fetchall()

@@ -24,8 +24,10 @@ from embedder.windows import Variant, Window, window
 from store import embedding_index
 from store.reference import Reference
 from tests.conftest import ROOT
+from tests.embedder import annotated
 from tests.embedder.asked import Command, Said, models, refused
 from tests.embedder.checkpoints import PUBLISHED, random_state, reference, write
+from tests.embedder.encoders import bert
 from tests.embedder.stores import FASTA, bits, fill, sites, small_model
 from tests.embedder.test_huggingface import AMINO_ACIDS, SIX_MERS, esm
 from tests.graph.loading import load_vcf
@@ -103,6 +105,32 @@ def test_another_release_is_told_of_and_again_makes_all_anew(store: Conn, url: s
     assert models(command)[0]["release_id"] == 3
     assert set(before) - set(bits(store, "annotation"))  # panel.vcf has other frequencies
     assert command("embed").err == ""
+    # What no model reads is no newer annotation.
+    assert "visible as of release 4" in command("cluster", "--min-size", "2", "--min-samples", "1").out
+    assert command("embed") == Said(0, "annotation: 0 variants embedded, 19 in all\n", "")
+
+
+def test_variants_without_a_vector_are_tried_anew_once_for_a_change(store: Conn, url: str, command: Command, tmp_path: Path) -> None:
+    fill(url, [])
+    load_vcf(url, annotated.write(tmp_path / "a.vcf", [(1_896_000, []), (1_896_010, [annotated.csq("intron_variant")])]), dataset="a", version="1")  # fmt: skip
+    asked = ("embed", "--model", f"hgvs:{bert(tmp_path / 'bert')}", "--name", "hgvs", "--device", "cpu")
+    assert command(*asked).out.startswith("hgvs: 1 variants embedded, 1 in all\n  without a vector: 1: no visible load")
+    assert command(*asked).out.startswith("hgvs: 0 variants embedded")
+
+    def tried() -> tuple[Any, ...] | None:
+        return store.execute("SELECT tried_release, (SELECT min(xmin::text) FROM embedding_skip) FROM embedding_model").fetchone()
+
+    first = tried()
+    assert first is not None
+    assert first[0] is None
+    load_vcf(url, annotated.write(tmp_path / "b.vcf", [(1_896_020, [])]), dataset="b", version="1")
+    command(*asked)
+    second = tried()
+    assert second is not None
+    assert second[0] == 3
+    assert second[1] != first[1], "written anew"
+    assert "tell of release 2, and it is 3 by now" in command(*asked).err
+    assert tried() == second
 
 
 def test_an_index_is_built_where_it_is_worth_it(store: Conn, url: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +157,17 @@ def test_statistics_and_visibility_are_up_to_date_after_a_run(store: Conn, url: 
 
 
 # ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--device", "cpu"), ("--reference", "x.fa"), ("--pooling", "mean"), ("--flank", "40"), ("--dtype", "fp32"), ("--revision", "1"), ("--workers", "1")],
+)  # fmt: skip
+def test_what_would_be_said_in_vain_of_annotation_is_refused(store: Conn, url: str, command: Command, option: str, value: str) -> None:
+    fill(url, sites(2))
+    refused(command("embed", option, value), f"{option}: annotation is made by fixed rules", f"Leave {option} out")
+    assert models(command) == []
+    assert command("embed", "--device", "auto").code == 0
 
 
 def test_what_cannot_be_a_model_or_a_place_for_one_is_refused(store: Conn, url: str, command: Command, small: Path, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ THREE = {one: three for three, one in LETTERS.items()}
         ("p.Gln9_Arg10insTrpTer", Window(7, "AKQRQIS", "AKQW", (3, 7), (3, 4))),
         ("p.Gln9_Arg10delinsTrpTer", Window(6, "IAKQRQI", "IAKW", (3, 7), (3, 4))),
         ("p.Arg10_Ter21delinsTrpTer", Window(7, "AKQRQIS", "AKQW", (3, 7), (3, 4))),
+        ("p.Ser20_Ter21insTrp", Window(18, "HFS", "HFSW", (3, 3), (3, 4))),
+        # The stop is new: what stands before it is not the protein's end, though it looks so.
+        ("p.Arg10delinsSerTer", Window(7, "AKQRQIS", "AKQS", (3, 7), (3, 4))),
         # The protein ends where it ends.
         ("p.Lys2Arg", Window(1, "MKTAY", "MRTAY", (1, 2), (1, 2))),
         ("p.Lys2del", Window(1, "MKTAY", "MTAYI", (1, 2), (1, 1))),
@@ -63,7 +66,10 @@ def test_peptides_hold_the_change_in_their_middle(hgvs: str, expected: Window) -
         ("p.Arg10fs", Skip.FRAMESHIFT),
         ("p.(Arg10Profs*2)", Skip.FRAMESHIFT),
         ("p.Ter21GlnextTer?", Skip.EXTENSION),
-        ("p.Met1ext-5", Skip.EXTENSION),
+        ("p.Met1ext-5", Skip.START_LOST),
+        ("p.M1Vext-12", Skip.START_LOST),
+        ("p.Met12ext-5", Skip.EXTENSION),
+        ("p.Ser20_Ter21delinsTrp", Skip.EXTENSION),
         ("p.Ter21Gln", Skip.EXTENSION),
         ("p.Ser20_Ter21del", Skip.EXTENSION),
         ("p.Met1?", Skip.START_LOST),
@@ -136,6 +142,8 @@ def test_a_peptide_is_of_1021_residues_and_the_positions_of_esm2_hold_it() -> No
 
 def test_unknown_residues_are_believed_and_too_many_leave_no_peptide() -> None:
     assert peptides(PROTEIN[:9] + "X" + PROTEIN[10:], "p.Arg10Trp", flank=3) == peptides(PROTEIN, "p.Arg10Trp", flank=3)
+    assert peptides("MAXDEF", "p.Cys3dup") == Window(1, "MACDEF", "MACCDEF", (3, 3), (3, 4))
+    assert peptides("MAXDEF", "p.Ala2_Ter3insGly") is Skip.PEPTIDE_MISMATCH, "a residue that is not known is no stop"
     text = "A" * 9 + "R" + "A" * 9
     for n in range(1, 8):
         found = peptides("X" * n + text[n:], "p.Arg10Trp", flank=9)

@@ -84,6 +84,30 @@ def test_records_are_found_by_accession(tmp_path: Path, record: str, asked: str,
     assert found.sequence(asked) == (FIRST if there else None)
 
 
+ENSEMBLS = "pep chromosome:GRCh38:7:142847306:142847317:1 gene:ENSG00000282253.1 transcript:{} gene_biotype:protein_coding"
+
+
+def test_transcripts_of_ensembls_descriptions_are_names_too(tmp_path: Path) -> None:
+    path = fasta(tmp_path, f">ENSP00000488240.1 {ENSEMBLS.format('ENST00000631435.2')}\n{FIRST}\n")
+    found = Proteins(path)
+    assert found.names == ["ENSP00000488240.1", "ENST00000631435.2"]
+    assert found.sequence("ENST00000631435.2") == found.sequence("ENST00000631435") == found.sequence("ENSP00000488240") == FIRST
+    assert found.sequence("ENST00000631435.1") is None
+    assert found.sequence("ENSG00000282253.1") is None
+    digest = found.digest
+    assert Proteins(fasta(tmp_path, path.read_text().replace("631435.2", "631435.3"))).digest != digest
+    assert Proteins(fasta(tmp_path, f">my.protein {ENSEMBLS.format('ENST00000631435.2')}\n{FIRST}\n")).names == ["my.protein"]
+
+
+def test_transcripts_of_refseq_are_in_no_fasta_of_proteins(tmp_path: Path) -> None:
+    found = Proteins(fasta(tmp_path, f">NP_000509.1\n{FIRST}\n"))
+    with pytest.raises(EmbedderError, match=r"(?s)looked for: NM_000518.5, NM_000519.4 .*proteins alone \(NP_\).*VEP"):
+        found.check(["NM_000518.5", "NM_000519.4"])
+    with pytest.raises(EmbedderError, match=r"pep\.all\.fa\.gz"):
+        found.check(["NM_000518.5", "ENST00000000001.1"])
+    Proteins(fasta(tmp_path, f">NP_000509.1|NM_000518.5\n{FIRST}\n")).check(["NM_000518.5"])  # as the message advises
+
+
 def test_letters_that_are_no_residues_are_unknown_and_the_last_stop_is_none(tmp_path: Path) -> None:
     assert Proteins(fasta(tmp_path, ">a\nmk*J-v1?W*\n>b\nMK\n")).sequence("a") == "MKXXXVXXW"
 
@@ -259,13 +283,16 @@ def test_without_a_flank_peptides_fill_the_positions_of_the_model(
     assert np.abs(direction - difference / norm).max() < 1e-3
 
 
-def test_snpeffs_changes_are_of_the_transcripts_that_gencode_names(
-    store: Conn, url: str, command: Command, esm2: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "record", ["ENSP00000000007.2|ENST00000000007.2|ENSG00000000007.2|G|120", f"ENSP00000000007.2 {ENSEMBLS.format('ENST00000000007.2')}"]
+)
+def test_snpeffs_changes_are_of_the_transcripts_that_gencode_and_ensembl_name(
+    store: Conn, url: str, command: Command, esm2: Path, tmp_path: Path, record: str
 ) -> None:
     fill(url, [])
     rows = [(1_896_000, [ann("missense_variant", "MODERATE", "G", "ENST00000000007.2", "c.163G>A", "p.Val55Ile")])]
     load_vcf(url, write(tmp_path / "a.vcf", rows, key="ANN"), dataset="a", version="1")
-    path = fasta(tmp_path, f">ENSP00000000007.2|ENST00000000007.2|ENSG00000000007.2|G|120\n{FIRST}\n")
+    path = fasta(tmp_path, f">{record}\n{FIRST}\n")
     said = command("embed", "--model", f"hf:{esm2}", "--proteins", str(path), "--name", "esm", "--device", "cpu", "--flank", str(F))
     assert said == (0, "esm: 1 variants embedded, 1 in all\n", "")
     ref, alt, spans = MADE[1_896_000]

@@ -161,6 +161,13 @@ def test_candidates_of_a_vcf_are_the_variants_of_its_records(world: World, tmp_p
         ("plain.txt.gz", b"rs4813331\n", "BAD_FILE", "plain.txt.gz, after line 0: "),
         ("cut.txt.gz", gzip.compress(b"rs4813331\n" * 9)[:-9], "BAD_FILE", "cut.txt.gz, after line "),
         ("bytes.txt", b"rs4813331\n\xff\xfe\n", "BAD_FILE", "bytes.txt, after line "),
+        ("damaged.txt.gz", gzip.compress(bytes(range(256)) * 99)[:40] + b"\xff" * 40, "BAD_FILE", "damaged.txt.gz, after line "),
+        (
+            "other.vcf",
+            b"##fileformat=VCFv4.2\n##contig=<ID=chr20,length=64444167>\n20\t1897442\t.\tC\tT\n",
+            "WRONG_ASSEMBLY",
+            "other.vcf:2: chr20 has 64,444,167",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value[:14] else "",
 )
@@ -178,7 +185,7 @@ def test_a_file_without_candidates_is_refused(world: World, tmp_path: Path, name
 def test_too_many_candidates_are_refused(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = world.within("annotation", 1_880_000, 1_920_000)
     path = tmp_path / "names.txt"
-    path.write_text("\n".join(names[:20]))
+    path.write_text("\ufeff" + "\n".join(names[:20]))  # as some spreadsheets write it
     monkeypatch.setattr(candidates, "PORTION", 7)
     monkeypatch.setattr(candidates, "MOST", 20)
     monkeypatch.setattr(export_similar, "MOST", 20)

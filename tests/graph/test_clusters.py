@@ -256,7 +256,7 @@ def test_held_clusters_are_nobodys(own_annotated: str, serve: Serve) -> None:
         assert api.data(CLUSTERS)["variantClusters"]["nodes"] == []
         release.publish(conn, next(row.load_id for row in release.loads(conn) if row.kind == "clusters"))
         current(api, conn)
-    said = """{ variants { nodes { name consequences { terms } clinicalSignificance { classes } } } }"""
+    said = """{ variants { nodes { name consequences { terms } clinicalSignificance { aspect classes } } } }"""
     known = {variant["name"]: variant for variant in api.data(said)["variants"]["nodes"]}
     nodes = api.data(CLUSTERS)["variantClusters"]["nodes"]
     assert [node["size"] for node in nodes] == [len(names) - 6, 6]
@@ -265,7 +265,11 @@ def test_held_clusters_are_nobodys(own_annotated: str, serve: Serve) -> None:
         members = [known[edge["node"]["name"]] for edge in api.walk(MEMBERS, {"id": node["id"]}, 5)]
         # Consequences are listed the most severe first; several of one severity have one most severe term.
         terms = Counter(term for member in members for term in set(member["consequences"][0]["terms"] if member["consequences"] else ()))
-        classes = Counter(c for member in members for c in {c for each in member["clinicalSignificance"] for c in each["classes"]})
+        classes = Counter(
+            c
+            for member in members
+            for c in {c for each in member["clinicalSignificance"] if each["aspect"] == "GERMLINE" for c in each["classes"]}
+        )
         found = api.data(COMMON, {"id": node["id"]})["node"]
         for counts, told, name in ((terms, found["consequences"], "term"), (classes, found["classes"], "classification")):
             assert [(each[name], each["count"]) for each in told] == sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -152,7 +154,7 @@ CHANGED = ACGT[:40] + "G" + ACGT[41:]
     ("arguments", "code", "message"),
     [
         ({"model": "away"}, "MODEL_NOT_LOADED", "This server has not loaded the model away."),
-        ({"model": "annotation"}, "BAD_MODEL", "annotation reads ref, alt, consequence.terms,"),
+        ({"model": "annotation"}, "BAD_MODEL", "annotation reads no sequences of DNA."),
         ({"model": "dnabert2"}, "UNKNOWN_MODEL", None),
         ({"model": None}, "MODEL_NEEDED", None),
         ({"alt": ""}, "BAD_SEQUENCE", "alt has 0 letters."),
@@ -175,6 +177,38 @@ def test_what_cannot_be_asked_is_said(world: World, arguments: Any, code: str, m
     error = world.api.error(QUERY, {"ref": ACGT, "alt": CHANGED, "model": "tiny", **arguments})
     assert error["code"] == code
     assert message is None or error["message"].startswith(message)
+
+
+def test_a_sequence_may_be_as_long_as_five_windows(world: World) -> None:
+    """As long as those of the longest indels, with some to spare."""
+    text = "ACGTA" * 241
+    assert len(page_of(world, text, text[:600] + "G" + text[601:])["edges"]) == 10
+    error = world.api.error(QUERY, {"ref": text + "A", "alt": text, "model": "tiny"})
+    assert error["hint"] == "Give up to 1,205, best 241: the model read so many around each variant."
+
+
+def test_who_comes_when_many_wait_is_told_so(world: World) -> None:
+    """Eight wait for a model that takes its time; the ninth is not let in, and the eight get their answers."""
+    go, begun = threading.Event(), threading.Event()
+
+    def slow(ref: str, alt: str) -> np.ndarray:
+        begun.set()
+        assert go.wait(60)
+        return world.models["tiny"](ref, alt)
+
+    asked = {"ref": ACGT, "alt": CHANGED, "model": "tiny"}
+    expected = page_of(world, ACGT, CHANGED)["edges"]
+    with Api(settings(world.url, models={"tiny": slow})) as api, ThreadPoolExecutor(8) as pool:
+        try:
+            waiting = [pool.submit(api.data, QUERY, asked) for _ in range(8)]
+            assert begun.wait(10)
+            time.sleep(1)  # the seven others come as far as the queue
+            error = api.error(QUERY, asked)
+        finally:
+            go.set()
+        assert (error["code"], error["hint"]) == ("BUSY", "Try again in a moment.")
+        assert [each.result()["variantsLikeSequence"]["edges"] for each in waiting] == [expected] * 8
+        assert api.data(QUERY, asked)["variantsLikeSequence"]["edges"] == expected
 
 
 def test_who_has_not_loaded_a_model_says_how_to(world: World) -> None:

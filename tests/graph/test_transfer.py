@@ -22,6 +22,8 @@ from tests.graph.neighbours import Neighbours, read_neighbours, register
 from tests.graph.test_similar_releases import current
 
 FLANK = 1_000
+REACH = 5 * FLANK + 3
+NAMES = ["REVEL", "CADD_PHRED", "CADD-Raw", "Rare"]
 NUMBER = "name outcome estimate lowest highest neighbours { similarity value node { name } }"
 QUERY = f"""query ($ids: [String!]!, $first: Int! = 20, $model: String, $k: Int! = 10, $least: Float! = 0, $names: [String!]) {{
     variants(ids: $ids, first: $first) {{ nodes {{ name transferredAnnotations(model: $model, k: $k, minSimilarity: $least) {{ model {{ name }}
@@ -45,7 +47,7 @@ class World:
     def apart(self, model: str, name: str) -> np.ndarray:
         """Which variants a model of sequences read no base of together with one; it reads as many on either side."""
         names = self.models[model].names
-        reach = 2 * FLANK if model == "sequence" else -1
+        reach = REACH if model == "sequence" else -1
         return np.array([each != name and abs(position(each) - position(name)) > reach for each in names])
 
     def having(self, model: str, facts: dict[str, Any]) -> np.ndarray:
@@ -77,11 +79,13 @@ def world(clone: Clone, sites: list[Site], tmp_path_factory: pytest.TempPathFact
                 classes.setdefault(name, set()).update(WRITTEN[text])
     for name in rng.sample(chosen, 60):  # a tumour's is no classification of the germline
         clinical[0].setdefault(name, "ONC=Oncogenic;ONCREVSTAT=criteria_provided,_single_submitter")
+    for name in rng.sample(chosen, 40):  # nor is what was submitted without one
+        clinical[0].setdefault(name, "CLNSIG=not_provided;CLNREVSTAT=no_classification_provided")
     scores: dict[str, dict[str, float]] = {}
     files = []
-    for number, (score, share) in enumerate((("CADD_PHRED", 0.6), ("REVEL", 0.3), ("Rare", 0.04), ("REVEL", 0.05))):
+    for number, (score, share) in enumerate((("CADD_PHRED", 0.6), ("REVEL", 0.3), ("Rare", 0.04), ("CADD-Raw", 0.2), ("REVEL", 0.05))):
         values = {name: round(rng.uniform(-3, 40), 3) for name in chosen if rng.random() < share}
-        files.append((write_scores(folder / f"{number}.tsv", score, values), score, f"{score}{number}"))
+        files.append((write_scores(folder / f"{number}.tsv", score, values), score, f"scores{number}"))
         scores.setdefault(score, {}).update(values)  # the later file's counts
     drawn = np.random.default_rng(5)
     with clone("vkg_template") as url:
@@ -107,7 +111,7 @@ def ask(world: World, names: Sequence[str], **arguments: Any) -> dict[str, Any]:
     """By variant what is carried over to it."""
     found = {}
     for part in (list(names[start : start + 50]) for start in range(0, len(names), 50)):
-        variables = {"ids": part, "first": len(part), "names": ["REVEL", "NOBODY", "CADD_PHRED", "Rare"], **arguments}
+        variables = {"ids": part, "first": len(part), "names": NAMES, **arguments}
         found |= {node["name"]: node["transferredAnnotations"] for node in world.api.data(QUERY, variables)["variants"]["nodes"]}
     assert found.keys() == set(names)
     return found
@@ -171,7 +175,8 @@ def some(world: World, model: str, count: int) -> list[str]:
 def test_every_number_is_that_of_the_neighbours_that_have_one(world: World, model: str, k: int) -> None:
     became: dict[str, set[str]] = {}
     names = some(world, model, 60)
-    reads = {"annotation": {"CADD_PHRED", "REVEL"}, "reader": {"CADD_PHRED"}}.get(model, set())
+    cadd = {"CADD_PHRED", "CADD-Raw"}  # of one family, of which the models read one
+    reads = {"annotation": {*cadd, "REVEL"}, "reader": cadd}.get(model, set())
     for name, found in ask(world, names, model=model, k=k).items():
         assert found["model"] == {"name": model}
         became.setdefault("clinical", set()).add(check_clinical(world, model, name, found["clinicalSignificance"], k, None))
@@ -180,7 +185,7 @@ def test_every_number_is_that_of_the_neighbours_that_have_one(world: World, mode
             read = model in ("annotation", "reader")  # of whom a model read, others' frequencies are too near
             said = check_number(world, model, name, found[field], world.frequencies[population], k, None, read)
             became.setdefault(field, set()).add(said)
-        assert [each["name"] for each in found["named"]] == ["REVEL", "NOBODY", "CADD_PHRED", "Rare"]
+        assert [each["name"] for each in found["named"]] == NAMES
         for each in found["named"]:
             said = check_number(world, model, name, each, world.scores.get(each["name"], {}), k, None, each["name"] in reads)
             became.setdefault(each["name"], set()).add(said)
@@ -188,8 +193,7 @@ def test_every_number_is_that_of_the_neighbours_that_have_one(world: World, mode
     expected = {"KNOWN", "TRANSFERRED"}
     assert became["clinical"] == expected
     assert became["frequency"] == became["eur"] == (expected if model == "sequence" else {"READ_BY_MODEL"})
-    assert became["NOBODY"] == {"NO_NEIGHBOUR"}
-    assert {name for name in ("CADD_PHRED", "REVEL") if became[name] == {"READ_BY_MODEL"}} == reads
+    assert {name for name in NAMES if became[name] == {"READ_BY_MODEL"}} == reads
     assert "TRANSFERRED" in became["Rare"]
     assert "TRANSFERRED" in became["REVEL"] or model == "annotation"
 
@@ -237,16 +241,16 @@ def test_who_is_less_similar_is_not_asked(world: World, model: str) -> None:
 
 
 def test_nobody_is_asked_whose_bases_the_model_read_too(world: World) -> None:
-    """Of variants within twice the flank, some are the nearest of all."""
+    """Of variants whose windows may overlap, some are the nearest of all."""
     known, close = world.models["sequence"], 0
     crowd = [name for name in known.names if (world.apart("sequence", name) == 0).sum() > 5]
     assert len(crowd) > 30
     for name, found in ask(world, crowd, model="sequence", k=3).items():
         for each in (found["frequency"], *found["named"], found["clinicalSignificance"]):
             for near in each["neighbours"]:
-                assert abs(position(near["node"]["name"]) - position(name)) > 2 * FLANK
+                assert abs(position(near["node"]["name"]) - position(name)) > REACH
         best = known.names[int(np.nanargmax(np.where(np.arange(len(known.names)) == known.place[name], -2, known.similarities(name))))]
-        close += abs(position(best) - position(name)) <= 2 * FLANK
+        close += abs(position(best) - position(name)) <= REACH
     assert close > 5
     # By a model that reads no bases, a near one counts.
     near_by = [
@@ -254,13 +258,13 @@ def test_nobody_is_asked_whose_bases_the_model_read_too(world: World) -> None:
         for name, found in ask(world, some(world, "reader", 100), model="reader").items()
         for near in found["clinicalSignificance"]["neighbours"]
     ]
-    assert min(near_by) <= 2 * FLANK
+    assert min(near_by) <= REACH
 
 
 def test_the_edge_of_what_a_model_reads(own_store: str, serve: Serve, sites: list[Site], tmp_path: Path) -> None:
-    """Windows of 2 * FLANK + 1 bases share one base where positions are 2 * FLANK apart."""
+    """Windows of 2 * FLANK + 1 bases, which of long indels begin later and read on, share no base where positions are further than REACH apart."""
     fasta, start = Reference(FASTA), 2_000_000
-    bases = {pos: fasta.fetch(20, pos, pos) for pos in (start, start + 2 * FLANK, start + 2 * FLANK + 1)}
+    bases = {pos: fasta.fetch(20, pos, pos) for pos in (start, start + REACH, start + REACH + 1)}
     one, within, beyond = names = [f"20-{pos}-{ref}-{dict(zip('ACGT', 'CGTA', strict=True))[ref]}" for pos, ref in bases.items()]
     load_vcf(own_store, write_records(tmp_path / "x.vcf", {one: ".", within: "AF=0.1", beyond: "AF=0.7"}), dataset="x", version="1")
     register(own_store, "sequence", {name: np.array([1.0, 2.0]) for name in names}, flank=FLANK)
@@ -350,6 +354,8 @@ def test_a_search_costs_what_another_does(world: World) -> None:
         ({"model": "dnabert2"}, "UNKNOWN_MODEL"),
         ({"model": None}, "MODEL_NEEDED"),
         ({"names": [f"S{n}" for n in range(11)]}, "TOO_MANY_INPUTS"),
+        ({"names": ["REVEL", "NOBODY"]}, "UNKNOWN_SCORE"),
+        ({"names": ["revel"]}, "UNKNOWN_SCORE"),
     ],
     ids=str,
 )

@@ -71,8 +71,8 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
 
 def searches(model_id: int) -> Iterator[Shape]:
     """Each shape of the statements that find the vectors of a model and what is similar (graph/similar.py)."""
-    from_variants = (("index", "variant"), ("exact", "variant"), ("exact", "span"), ("exact", "gene"))
-    for origin, ways in (("variant", from_variants), ("vector", from_variants[:3])):
+    from_variants = (("index", "variant"), ("index", "span"), ("exact", "variant"), ("exact", "span"), ("exact", "gene"))
+    for origin, ways in (("variant", from_variants), ("vector", from_variants[:4])):
         for way, by in ways:
             read = nearest(model_id, way, origin)
             for condition in (None, *(name for name in read.where if name != "passing")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,22 +16,26 @@ from psycopg.pq import TransactionStatus
 
 from store.database import INDIVIDUAL_ROLE, OPEN_ROLE
 from store.embedding import (
+    LOCK,
     Model,
     Rows,
     Vectors,
     find_model,
     forget_skipped,
     gene_ranges,
+    hold_vectors,
+    lock_models,
     models,
     plan,
     register,
     remove,
     remove_unused,
     status,
+    still,
     work,
 )
 from store.embedding_index import build_index, check_memory, index_memory, index_progress, tidy
-from store.embedding_inputs import Consequence, changed_proteins, consequences, has_consequences, protein_changes
+from store.embedding_inputs import Consequence, changed_proteins, consequences, has_consequences, protein_changes, read_alike
 from store.errors import StoreError
 from store.region import Region, locus_key
 from tests.store.vectors import PLAIN, Conn, add, made, snvs, stored, tasks
@@ -612,6 +616,100 @@ def test_changes_of_proteins_the_most_severe_first(store: Conn) -> None:
     assert not list(changed_proteins(store, [4]))
 
 
+def published(conn: Conn, load: int, kind: str) -> int:
+    """A release with one load more, of this kind. Returns its number."""
+    conn.execute("INSERT INTO dataset (dataset_id, name, kind) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s)", (load, f"d{load}", kind))
+    conn.execute(
+        """INSERT INTO load (load_id, dataset_id, version, state, hold, normalized, options) OVERRIDING SYSTEM VALUE
+        VALUES (%s, %s, '1', 'loaded', false, true, '{}')""",
+        (load, load),
+    )
+    (number,) = conn.execute(
+        "INSERT INTO release (loads, reason) SELECT loads || %s::int, 'test' FROM release ORDER BY release_id DESC LIMIT 1 RETURNING release_id",
+        (load,),
+    ).fetchone() or (0,)
+    return number
+
+
+def test_reasons_are_forgotten_once_for_each_change_of_what_models_read(store: Conn) -> None:
+    keys = snvs(store, 4)
+    first = published(store, 1, "variants")
+    model = register(store, replace(PLAIN, release_id=first))
+
+    def skip() -> None:
+        plan(store, model)
+        work(store, model, lambda rows: made(rows, skipped=keys[:3]))
+
+    def forgotten(release: int) -> int:
+        count = forget_skipped(store, model, release)
+        skip()
+        return count
+
+    skip()
+    assert forgotten(first) == 0
+    for load, kind in enumerate(("clusters", "ibd", "metacells", "genes", "samples", "ancestry", "v2f"), 2):
+        release = published(store, load, kind)
+        assert (forgotten(release), read_alike(store, first, release)) == (0, True)
+    for load, kind in enumerate(("variants", "scores", "frequencies"), 10):
+        release = published(store, load, kind)
+        assert not read_alike(store, first, release)
+        assert [forgotten(release), forgotten(release), forgotten(published(store, load + 10, "clusters"))] == [3, 0, 0]
+    still(store, model)
+    assert not read_alike(store, first, 1_000_000)
+
+
+def test_two_that_take_out_and_register_anew_do_not_wait_for_each_other(store: Conn, another: Connected) -> None:
+    """Each takes one model out, and then registers it: what both need comes first."""
+    snvs(store, 4)
+    wanted = [register(store, replace(PLAIN, name=name)) for name in ("one", "two")]
+    for _ in range(5):
+        inside = threading.Barrier(2)
+
+        def again(conn: Conn, number: int, inside: threading.Barrier = inside) -> Model:
+            with conn.transaction():
+                found = find_model(conn, wanted[number].name)
+                assert found is not None
+                remove(conn, found)
+                with suppress(threading.BrokenBarrierError):  # the other one waits outside, and does not come
+                    inside.wait(0.3)
+                return register(conn, wanted[number])
+
+        at_once(another, 2, again)
+    assert sorted(each.name for each in models(store)) == ["one", "two"]
+
+
+def test_taking_out_and_forgetting_wait_in_one_order(store: Conn, another: Connected) -> None:
+    """Who holds the models and wants one of them, beside who holds that one and wants the models, would wait for ever."""
+    snvs(store, 4)
+    for job in (lambda conn, model: remove(conn, model), lambda conn, model: remove_unused(conn, model), lambda conn, model: forget_skipped(conn, model, 1)):  # fmt: skip
+        model = register(store, PLAIN)
+        other = another()
+        with ThreadPoolExecutor(1) as pool, other.transaction():
+            lock_models(other)
+            done = pool.submit(job, another(), model)
+            while not store.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                assert not done.done()
+            other.execute("SET LOCAL lock_timeout = '5s'")
+            other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK, model.model_id))
+        done.result()
+
+
+def test_vectors_are_held_till_the_end_of_the_transaction(store: Conn, another: Connected) -> None:
+    model = register(store, PLAIN)
+    with ThreadPoolExecutor(1) as pool:
+        reader = another()
+        with reader.transaction():
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            hold_vectors(reader, model)
+            removal = pool.submit(remove, another(), model)
+            while not store.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                assert not removal.done()
+            assert reader.execute(f"SELECT count(*) FROM {model.table}").fetchone() == (0,)
+        removal.result()
+    with pytest.raises(StoreError, match="plain was taken out"), store.transaction():
+        hold_vectors(store, model)
+
+
 def test_reasons_are_forgotten_of_one_model_and_tried_again(store: Conn) -> None:
     keys = snvs(store, 4)
     ours, theirs = register(store, PLAIN), register(store, replace(PLAIN, name="other"))
@@ -619,7 +717,7 @@ def test_reasons_are_forgotten_of_one_model_and_tried_again(store: Conn) -> None
         plan(store, model)
         work(store, model, lambda rows: made(rows, skipped=keys[:3]))
     assert plan(store, ours) == 0
-    assert forget_skipped(store, ours) == 3
+    assert forget_skipped(store, ours, 1) == 3
     assert status(store, ours)["skipped"] == {}
     assert status(store, theirs)["skipped"] == {"SYMBOLIC": 3}
     assert plan(store, ours) == 3
