@@ -17,7 +17,7 @@ from tests.graph.api import Api
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPERATIONS = sorted((ROOT / "examples" / "operations").glob("*.graphql"))
-MAY_BE_EMPTY = {"candidates", "rsids", "scores"}
+MAY_BE_EMPTY = {"candidates", "rsids", "scores", "clinicalSignificance", "classes", "neighbours", "nearest"}
 """What a name that is not ambiguous could mean, names that a variant has, and scores, which the demo has none of."""
 
 
@@ -63,7 +63,7 @@ def test_examples_ask_for_all_that_the_graph_is_about() -> None:
     descent = {"CarriersByDescent", "IbdWeightedFrequency"}
     function = {"V2F", "V2FScores", "V2FVariants", "EnformerEffects", "TopTracks", "EnformerTracks", "ExpressionAlteringVariants"}
     cells = {"GeneExpression", "Metacells", "OneMetacell", "SimilarMetacells", "CellContext", "VariantsAffectingCellType", "VariantContext"}
-    alike = {"SimilarVariants", "EmbeddingModels"}
+    alike = {"SimilarVariants", "EmbeddingModels", "SimilarToClass", "TransferredAnnotations"}
     assert {*wanted, *people, *descent, *function, *cells, *alike, "Resolve", "Search", "StoreContents"} <= set(names)
 
 
