@@ -30,7 +30,7 @@ from graphql import (
     is_object_type,
     visit,
 )
-from graphql.execution.collect_fields import FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
 from strawberry.types.arguments import convert_arguments
 
@@ -198,8 +198,6 @@ class _Compilation:
         return self._selection(query, found.grouped_field_set)
 
     def _fields(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> dict[str, list[Any]]:
-        from graphql.execution.collect_fields import FieldDetails
-
         details = [FieldDetails(node, None) for node in nodes]
         schema, operation = self._compiler.schema, self._operation
         return collect_subfields(schema, self._fragments, self._variables, operation, kind, details).grouped_field_set

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from graphql import GraphQLError, is_non_null_type
@@ -19,35 +19,10 @@ from graph.page import Window, window_of
 from graph.relation import ROOT, Link, Ref, Rows, entities, frozen
 from store.read import COUNT_LIMIT
 
+from .batches import Batch, Followed
 from .frames import Frame, Objects, Place, Records, cursor_of
 from .nulls import Failure, settled
 from .plan import Branch, Column, Part, Selection, Slot, identity_columns
-
-
-class Batch:
-    """What is known by key, and a call for what is not: those who ask in the same moment share it. `view` is the one that was read."""
-
-    def __init__(self, read: Callable[[list[Any]], Awaitable[dict[Any, Any]]], view: View) -> None:
-        self._read, self.view = read, view
-        self.known: dict[Any, Any] = {}
-        self.more: set[Any] = set()
-        self._wanted: dict[Any, None] = {}
-        self._coming: asyncio.Task[None] | None = None
-
-    async def load(self, keys: Iterable[Any]) -> None:
-        """Reads what is not known of these keys. Raises what the reading raises."""
-        missing = [key for key in keys if key not in self.known]
-        if not missing:
-            return
-        self._wanted.update(dict.fromkeys(missing))
-        if self._coming is None:
-            self._coming = asyncio.create_task(self._fetch())
-        await self._coming
-
-    async def _fetch(self) -> None:
-        await asyncio.sleep(0)
-        wanted, self._wanted, self._coming = list(self._wanted), {}, None
-        self.known |= await self._read(wanted)
 
 
 class Run:
@@ -196,118 +171,89 @@ class Run:
         link = branch.link
         assert link is not None
         arguments = branch.arguments(self.variables)
-        keys: Sequence[Any] = frame.column(link.on) if link.on is not None else [ROOT] * len(frame)
         window = window_of(arguments) if link.shape == "page" else Window()
-        batch = self._rows(link, frame.view, branch.columns, window, arguments)
-        await batch.load(dict.fromkeys(key for key in keys if key is not None))
-        rows: list[Any] = []
-        begin: dict[Any, tuple[int, int]] = {}
-        for key in dict.fromkeys(keys):
-            if key is not None:
-                found = batch.known[key]
-                if link.shape == "one":
-                    found = found[:1]
-                begin[key] = len(rows), len(found)
-                rows += found
-
-        def owners(place: int) -> list[tuple[int, int]]:
-            """Objects of the frame above that a row belongs to, and its index in their list."""
-            (key,) = (key for key, (start, count) in begin.items() if start <= place < start + count)
-            return [(i, place - begin[key][0]) for i, own in enumerate(keys) if own == key]
-
-        def records(selection: Selection, locate: Callable[[int], Place], up: Frame, slot: Slot, cls: type) -> Records:
-            return Records(selection, batch.view, up, slot, locate, rows=rows, link=link, columns=branch.columns, cls=cls)
-
-        cls, _ = link.types
-        made = frame.made
+        followed = await self._followed(frame, branch, link, window, arguments)
         if link.shape == "page":
-            await self._page(frame, branch, batch, window, keys, begin, owners, records, arguments)
+            await self._page(followed, window, arguments)
             return
-        one = link.shape == "one"
-        below = records(
-            branch.below[self.types[cls]], lambda place: [(i, [] if one else [n]) for i, n in owners(place)], frame, branch, cls
-        )
+        one, cls = link.shape == "one", link.types[0]
+        below = followed.records(branch.below[self.types[cls]], cls, lambda n: [] if one else [n])
         await self._select(below)
-        for i, key in enumerate(keys):
-            start, count = begin.get(key, (0, 0))
+        for i, key in enumerate(followed.keys):
+            start, count = followed.begin.get(key, (0, 0))
             if one and count:
-                made[i][branch.key] = below.made[start]
+                frame.made[i][branch.key] = below.made[start]
             elif key is not None and not one:
-                made[i][branch.key] = below.made[start : start + count]
+                frame.made[i][branch.key] = below.made[start : start + count]
             elif branch.required:
                 self.fail(frame, i, branch, [], None)
 
-    async def _page(
-        self, frame: Frame, branch: Branch, batch: Batch, window: Window, keys: Sequence[Any], begin: dict[Any, tuple[int, int]],
-        owners: Callable[[int], list[tuple[int, int]]], records: Callable[..., Records], arguments: dict[str, Any],
-    ) -> None:  # fmt: skip
+    async def _followed(self, frame: Frame, branch: Branch, link: Link, window: Window, arguments: dict[str, Any]) -> Followed:
+        keys: Sequence[Any] = frame.column(link.on) if link.on is not None else [ROOT] * len(frame)
+        asked = [key for key in dict.fromkeys(keys) if key is not None]
+        batch = self._rows(link, frame.view, branch.columns, window, arguments)
+        await batch.load(asked)
+        followed = Followed(frame, branch, link, batch, keys, [], {})
+        for key in asked:
+            found = batch.known[key][:1] if link.shape == "one" else batch.known[key]
+            followed.begin[key] = len(followed.rows), len(found)
+            followed.rows += found
+        return followed
+
+    async def _page(self, followed: Followed, window: Window, arguments: dict[str, Any]) -> None:
         """A page of a link: its parts, of the same rows."""
-        link = branch.link
-        assert link is not None
-        cls, edge_cls = link.types
+        frame, branch, batch = followed.frame, followed.branch, followed.batch
+        cls, edge_cls = followed.link.types
         frames: dict[str, Records] = {}
 
         async def select(part: Part) -> None:
             assert part.below is not None
             whose = cls if part.name == "nodes" else edge_cls or cls
-            frames[part.key] = records(part.below, lambda place: [(i, [part.key, n]) for i, n in owners(place)], frame, branch, whose)
+            frames[part.key] = followed.records(part.below, whose, lambda n: [part.key, n])
             await self._select(frames[part.key])
 
         counted = any(part.name.startswith("totalCount") for part in branch.parts)
-        counts: dict[Any, int] = {}
-        failed: Exception | None = None
-
-        async def count() -> None:
-            nonlocal failed
-            try:
-                await read_counts()
-            except Exception as error:
-                failed = error
-
-        async def read_counts() -> None:
-            async def read(missing: list[Any]) -> dict[Any, Any]:
-                found = await link.counts(self.ctx, batch.view, missing, arguments)
-                return {key: found.get(key, 0) for key in missing}
-
-            totals = self._batch((link, batch.view, "count", frozen(arguments)), batch.view, read)
-            await totals.load(dict.fromkeys(key for key in keys if key is not None))
-            counts.update(totals.known)
-
-        work = [select(part) for part in branch.parts if part.below is not None] + ([count()] if counted else [])
-        await (work[0] if len(work) == 1 else asyncio.gather(*work))
-        further = window.cursor is not None
-        for i, key in enumerate(keys):
+        work: list[Any] = [select(part) for part in branch.parts if part.below is not None]
+        if counted:
+            work.append(self._counts(followed, arguments))
+        results = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
+        counts: Any = results[-1] if counted else None
+        for i, key in enumerate(followed.keys):
             if key is None:
                 if branch.required:
                     self.fail(frame, i, branch, [], None)
                 continue
-            start, size = begin[key]
-            found = batch.known[key]
+            start, size = followed.begin[key]
             page: dict[str, Any] = {}
             for part in branch.parts:
                 if part.below is not None:
                     page[part.key] = frames[part.key].made[start : start + size]
                 elif part.name == "pageInfo":
-                    more = key in batch.more
-                    page[part.key] = {
-                        each: self._page_info(link, batch.view, found, name, window.backward, more, further) for each, name in part.fields
-                    }
-                elif part.name == "totalCount":
-                    page[part.key] = None if failed else min(counts[key], COUNT_LIMIT)
-                elif part.name == "totalCountIsExact":
-                    page[part.key] = None if failed else counts[key] <= COUNT_LIMIT
-                else:
+                    page[part.key] = {each: _page_info(followed.link, batch, key, window, name) for each, name in part.fields}
+                elif part.name == "__typename":
                     page[part.key] = part.parent
-                if failed and part.name.startswith("totalCount"):
-                    self.fail(frame, i, branch, [part.key], failed)
+                elif isinstance(counts, Exception):
+                    page[part.key] = None
+                    self.fail(frame, i, branch, [part.key], counts)
+                else:
+                    count = counts[key]
+                    page[part.key] = min(count, COUNT_LIMIT) if part.name == "totalCount" else count <= COUNT_LIMIT
             frame.made[i][branch.key] = page
 
-    def _page_info(self, link: Link, view: View, rows: Sequence[Any], name: str, backward: bool, more: bool, further: bool) -> Any:
-        if name in ("startCursor", "endCursor"):
-            return cursor_of(link, view, rows[0 if name == "startCursor" else -1]) if rows else None
-        if name == "hasNextPage":
-            return further if backward else more
-        return (more if backward else further) if name == "hasPreviousPage" else "PageInfo"
+    async def _counts(self, followed: Followed, arguments: dict[str, Any]) -> dict[Any, int] | Exception:
+        """How many rows there are by key, or what went wrong: the page is there all the same."""
+        link, view = followed.link, followed.batch.view
+
+        async def read(missing: list[Any]) -> dict[Any, Any]:
+            found = await link.counts(self.ctx, view, missing, arguments)
+            return {key: found.get(key, 0) for key in missing}
+
+        totals = self._batch((link, view, "count", frozen(arguments)), view, read)
+        try:
+            await totals.load(followed.begin)
+        except Exception as error:
+            return error
+        return totals.known
 
     async def _same_rows(self, frame: Frame, branch: Branch) -> None:
         """The node of an edge: of the same row."""
@@ -408,6 +354,17 @@ class Run:
         elif work:
             await asyncio.gather(*work)
         return answers
+
+
+def _page_info(link: Link, batch: Batch, key: Any, window: Window, name: str) -> Any:
+    """A field of PageInfo, of the page of one key."""
+    if name in ("startCursor", "endCursor"):
+        rows = batch.known[key]
+        return cursor_of(link, batch.view, rows[0 if name == "startCursor" else -1]) if rows else None
+    if name == "__typename":
+        return "PageInfo"
+    ahead = (name == "hasNextPage") != window.backward  # the way that the page was read
+    return key in batch.more if ahead else window.cursor is not None
 
 
 async def _awaited(value: Any) -> Any:
