@@ -77,7 +77,7 @@ Direction = Annotated[
 RefSequence = Annotated[
     str,
     strawberry.argument(
-        description=f"Sequence with REF: the bases around the variant, best as many as the model reads (EmbeddingModel.flank); at most {LONGEST_SEQUENCE:,}."
+        description=f"Sequence with REF: the bases around the variant, best as many as the model reads (EmbeddingModel.flank); at most five times as many, and {LONGEST_SEQUENCE:,}."
     ),
 ]
 AltSequence = Annotated[str, strawberry.argument(description="The same sequence with ALT in place of REF.")]
