@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 from random import Random
@@ -32,8 +33,9 @@ NOWHERE = View(1, None, ())
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:coroutine 'GraphQLCoreConverter")  # graphql-core leaves those of siblings of what failed
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # what graphql-core leaves of siblings of what failed, by the hundred
 @pytest.mark.parametrize("store", ["demo", "annotated", "family"])
 def test_random_operations_are_answered_as_by_graphql_core(store: str, request: pytest.FixtureRequest) -> None:
     api: Api = request.getfixturevalue(store)
@@ -52,6 +54,7 @@ def test_random_operations_are_answered_as_by_graphql_core(store: str, request: 
         refused += "data" not in answer
 
     ask()
+    gc.collect()  # here, and not in another test
     assert answered > 200
     assert errors > 20
 

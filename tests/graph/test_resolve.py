@@ -255,7 +255,7 @@ def test_nodes_keep_the_order_of_their_ids_and_a_gap_for_what_is_not_there(annot
 def test_what_is_no_id_is_refused(annotated: Api, id: str) -> None:
     error = annotated.error("query ($id: ID!) { node(id: $id) { id } }", {"id": id})
     assert (error["code"], error.get("value", "")) == ("BAD_ID", id)
-    types = "Callset, EnformerTrack, Gene, HBDSegment, IBDRun, IBDSegment, Load, Metacell, Population, Release, Sample, Transcript, Variant"
+    types = "Callset, EnformerTrack, Gene, HBDSegment, IBDRun, IBDSegment, Load, Metacell, Population, Release, Sample, Transcript, Variant, VariantCluster"
     assert error["hint"] == f"Ids come from the field id; types are {types}."
 
 
