@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -20,7 +19,9 @@ from embedder.progress import say
 from store import embedding
 from store.cluster import members
 from store.commands import opened
+from store.errors import OutputError
 from store.load import AlreadyLoaded
+from store.output import file_of, writing
 from store.region import Region
 from store.release import current
 
@@ -62,7 +63,8 @@ def cluster_variants(
     """
     if name is not None and "@" in name:
         raise EmbedderError(f"not a name for clusters: {name!r}", "Leave @ out: it stands between a dataset and its version.")
-    target = None if output is None else file_of(output)
+    if output is not None:
+        file_of(output)  # before hours of work
     try:
         with _stoppable() as stop, opened() as conn:
             of = _model(conn, model)
@@ -72,8 +74,8 @@ def cluster_variants(
             made = cluster(conn, of, loads, ranges or embedding.EVERYWHERE, wanted, dataset=name, hold=hold, stop=stop)
             for line in summary(made):
                 typer.echo(line)
-            if target is not None:
-                count = write(conn, made.load_id if isinstance(made, AlreadyLoaded) else made.load.load_id, target, stop)
+            if output is not None:
+                count = write(conn, made.load_id if isinstance(made, AlreadyLoaded) else made.load.load_id, output, stop)
                 typer.echo(f"  {count:,} variants in {output}")
     except KeyboardInterrupt:
         say("vkg: interrupted; nothing unfinished was kept")
@@ -110,42 +112,19 @@ def summary(made: Outcome | AlreadyLoaded) -> Iterator[str]:
         yield f"  visible as of release {made.release}"
 
 
-def file_of(output: Path) -> Path:
-    """The file that an --output names, through links, which stay: one that is there, or a new one in a folder that is. Raises EmbedderError for anything
-    else: what is written takes the place of what was there, and a device, a pipe or a folder is not to be replaced."""
-    remedy = "Choose another --output."
-    try:
-        target = output.resolve()
-        if target.is_file():
-            return target
-        if target.exists():
-            raise EmbedderError(f"{output}: is a folder or a device, not a file", remedy)
-        if not target.parent.is_dir():
-            raise EmbedderError(f"{output}: there is no folder {target.parent}", remedy)
-    except (OSError, RuntimeError) as error:  # too long, not to be read; links that go round
-        raise EmbedderError(f"{output}: {getattr(error, 'strerror', None) or error}", remedy) from None
-    return target
-
-
 def write(conn: psycopg.Connection, load_id: int, output: Path, stop: Callable[[], None] = lambda: None) -> int:
-    """Writes the members of a load's clusters to a .tsv file, compressed where its name ends in .gz, which is only there when it is complete. Returns how
-    many there are. Raises EmbedderError where it cannot be written."""
-    partial = output.with_name(output.name + ".partial")
+    """Writes the members of a load's clusters to a .tsv file (store/output.py). Returns how many there are. Raises OutputError where it cannot be written."""
     count = 0
     try:
-        with (gzip.open if output.suffix == ".gz" else open)(partial, "wt", encoding="utf-8") as file, conn.transaction():
-            file.write("\t".join(HEADER) + "\n")
+        with writing(output) as write, conn.transaction():
+            write("\t".join(HEADER) + "\n")
             for variant, number, probability in members(conn, load_id):
-                file.write(f"{variant}\t{number}\t{probability:.15g}\n")
+                write(f"{variant}\t{number}\t{probability:.15g}\n")
                 count += 1
                 if not count % 1_000:
                     stop()
-        partial.replace(output)
-    except OSError as error:
-        raise EmbedderError(f"{output}: {error.strerror}", "The clusters are stored; choose another --output and run it again.") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    except OutputError as error:
+        raise OutputError(error.what, "The clusters are stored; choose another --output and run it again.") from None
     return count
 
 

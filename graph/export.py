@@ -12,6 +12,7 @@ import orjson
 
 from store.assembly import NAMES, Assembly, chrom_code
 from store.database import Pools
+from store.output import Write
 from store.reference import Reference
 from store.statements import statement
 
@@ -20,7 +21,7 @@ from .errors import UserError
 from .export_genotypes import HEADER as FORMAT_LINES
 from .export_genotypes import Columns, columns_of
 from .page import LARGEST_PAGE
-from .shell import Write, children, format_of, pages, request, variant_filter, writing
+from .shell import children, format_of, pages, request, variant_filter, writing
 
 COLUMNS = ("chrom", "pos", "ref", "alt", "key", "type", "rsids", "dataset", "version", "id", "qual", "filter", "info")
 """Columns of the TSV: `info` is JSON, `rsids` are joined by commas, `id` and `filter` by semicolons; what is missing is empty."""

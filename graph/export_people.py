@@ -14,13 +14,15 @@ from typing import IO, Any
 import orjson
 from strawberry.utils.str_converters import to_camel_case
 
+from store.output import Write
+
 from .context import Context
 from .errors import UserError
 from .ibd import checked_length, run_of_pair
 from .page import LARGEST_PAGE
 from .people import one_sample, two_samples
 from .sharing import IBDSharing, sharing_of
-from .shell import Write, children, format_of, pages, variant_filter, writing
+from .shell import children, format_of, pages, variant_filter, writing
 
 Columns = Mapping[str, str]
 """The columns of a table, and where in a row each is: names of the API with dots between."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-import pysam
 import strawberry
 from graphql import GraphQLError, parse_value
 from graphql.utilities import coerce_input_literal, validate_input_literal
 from strawberry.types.arguments import convert_argument
 
+from store import output as output_file
 from store.assembly import Assembly
 from store.database import Pools
+from store.errors import OutputError
+from store.output import Write
 from store.read import ordered_columns
 from store.reference import Reference
 from store.statements import statement
@@ -29,7 +31,6 @@ from .page import LARGEST_PAGE, Window
 from .relation import ROOT, Link, links
 from .schema import build
 
-Write = Callable[[str], Any]
 SECONDS = 600.0
 """How long one operation may take."""
 
@@ -130,27 +131,12 @@ async def writing(ctx: Context, output: Path | None, out: IO[str]) -> AsyncItera
     if output is None:
         yield out.write
         return
-    partial = output.with_name(output.name + ".partial")
     try:
-        with _writer(partial, compressed=output.suffix == ".gz") as write:
+        with output_file.writing(output) as write:
             yield write
-        await _still_visible(ctx)
-        partial.replace(output)
-    except OSError as error:
-        raise UserError("BAD_OUTPUT", f"{output}: {error.strerror}.", hint="Choose another --output.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writer(path: Path, *, compressed: bool) -> Iterator[Write]:
-    if compressed:
-        with pysam.BGZFile(str(path), "w", None) as file:
-            yield lambda text: file.write(text.encode())
-    else:
-        with path.open("w", encoding="utf-8") as plain:
-            yield plain.write
+            await _still_visible(ctx)
+    except OutputError as error:
+        raise UserError("BAD_OUTPUT", f"{error.what}.", hint=error.remedy) from None
 
 
 async def _still_visible(ctx: Context) -> None:

@@ -22,3 +22,7 @@ class NotInitialised(StoreError):
 
 class InvalidName(StoreError):
     """A name (of a variant, region, chromosome, dataset, release) does not say what it should."""
+
+
+class OutputError(StoreError):
+    """A file cannot be written."""

@@ -28,7 +28,7 @@ from embedder.errors import EmbedderError
 from embedder.run import release_of
 from store import embedding, release
 from store.assembly import GRCH37
-from store.errors import StoreError
+from store.errors import OutputError, StoreError
 from store.genome import initialise
 from store.load import Load
 from tests.conftest import ROOT
@@ -209,7 +209,7 @@ def done(*arguments: str) -> str:
 def refused(*arguments: str) -> str:
     """What it says where it is refused."""
     made = run(*arguments)
-    assert isinstance(made.exception, EmbedderError), made.exception or made.output
+    assert isinstance(made.exception, EmbedderError | OutputError), made.exception or made.output
     return str(made.exception)
 
 

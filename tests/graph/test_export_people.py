@@ -231,7 +231,7 @@ def test_the_commands_write_to_the_terminal_and_to_files(demo_url: str, tmp_path
         (["variants-in-ibd", *PAIR, "--gene", "NOGENE"], "NOGENE"),
         (["variants-in-ibd", *PAIR, "--output", "x.vcf"], "x.vcf: the ending says no format"),
         (["hbd-regions", "HG01531", "--json", "--output", "x.tsv"], "Name it .json or .json.gz."),
-        (["hbd-regions", "HG01531", "--output", "/nowhere/x.tsv"], "/nowhere/x.tsv: No such file or directory"),
+        (["hbd-regions", "HG01531", "--output", "/nowhere/x.tsv"], "/nowhere/x.tsv: there is no folder /nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -402,7 +402,7 @@ def test_the_commands_write_to_the_terminal_and_to_files(world: World, tmp_path:
         ("similar rs4813331 --model annotation --output x.vcf", "x.vcf: the ending says no format"),
         ("annotate --region 20:x", "20:x"),
         ("annotate --id rs4813331 --candidates nowhere.txt", "nowhere.txt"),
-        ("annotate --gene SIRPA --output /nowhere/x.tsv", "/nowhere/x.tsv: No such file or directory"),
+        ("annotate --gene SIRPA --output /nowhere/x.tsv", "/nowhere/x.tsv: there is no folder /nowhere"),
     ],
 )
 def test_what_cannot_be_answered_is_one_message_and_exit_code_2(world: World, arguments: str, said: str) -> None:
