@@ -34,7 +34,7 @@ def resolve(declared: Link, ctx: Context, view: View, key: Any, columns: tuple[s
 
 
 def _finish(declared: Link, ctx: Context, rows: Rows, key: Any, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Any:
-    found = rows.by_parent.get(key, ())
+    found = rows.of(key)
     cls, edge_cls = declared.types
     width = declared.width
     objects = [_object(cls, columns, row, width, rows.view) for row in found]

@@ -221,7 +221,9 @@ def ibd_shared(
 
     Example: vkg query ibd-shared HG00376 HG00381 --min-length 1.5
     """
-    _write(release, output, as_json, lambda ctx: export_people.ibd_shared(ctx, sample1, sample2, min_length, source, segments or as_json))
+    write_found(
+        release, output, as_json, lambda ctx: export_people.ibd_shared(ctx, sample1, sample2, min_length, source, segments or as_json)
+    )
 
 
 @query.command("hbd-regions")
@@ -233,7 +235,7 @@ def hbd_regions(
 
     Example: vkg query hbd-regions HG01531
     """
-    _write(release, output, as_json, lambda ctx: export_people.hbd_regions(ctx, sample, min_length, source))
+    write_found(release, output, as_json, lambda ctx: export_people.hbd_regions(ctx, sample, min_length, source))
 
 
 @query.command()
@@ -249,7 +251,9 @@ def relatives(
 
     Example: vkg query relatives HG00376 --min-total 1.5 --first 10
     """
-    _write(release, output, as_json, lambda ctx: export_people.relatives(ctx, sample, min_total, min_length, source, population, first))
+    write_found(
+        release, output, as_json, lambda ctx: export_people.relatives(ctx, sample, min_total, min_length, source, population, first)
+    )
 
 
 @query.command("variants-in-ibd")
@@ -272,10 +276,10 @@ def variants_in_ibd(
     Example: vkg query variants-in-ibd HG00376 HG00381 --shared-only --gene SIRPA
     """
     wanted = (sample1, sample2, min_length, shared_only, source, region, gene, flank, filter)
-    _write(release, output, as_json, lambda ctx: export_people.variants_in_ibd(ctx, *wanted))
+    write_found(release, output, as_json, lambda ctx: export_people.variants_in_ibd(ctx, *wanted))
 
 
-def _write(release: str | None, output: Path | None, as_json: bool, find: Callable[[Context], Awaitable[Found]]) -> None:
+def write_found(release: str | None, output: Path | None, as_json: bool, find: Callable[[Context], Awaitable[Found]]) -> None:
     async def work(pools: Pools, found: Settings) -> int:
         ctx = await request(pools, found.assembly, found.reference, release)
         return await export_people.write(ctx, await find(ctx), as_json, output, sys.stdout)

@@ -35,12 +35,15 @@ class View:
     name: str | None
     loads: tuple[int, ...]
 
+    def __hash__(self) -> int:
+        return self.release_id
+
 
 @dataclass(eq=False)
 class Context:
     """One request. Every statement binds the loads of a view as `:loads`.
 
-    `loaders` are the batches; `loads` is how a selected link, once resolved, loads for other parents.
+    `loaders` are the batches.
     """
 
     pools: Pools
@@ -50,7 +53,6 @@ class Context:
     pinned: bool = False
     models: Mapping[str, SequenceModel] = field(default_factory=dict)
     loaders: dict[Any, Any] = field(default_factory=dict)
-    loads: dict[Any, Any] = field(default_factory=dict)
     statements: int = 0
     read: dict[int, View] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)

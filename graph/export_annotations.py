@@ -19,10 +19,10 @@ from .context import Context
 from .errors import UserError
 from .execution import Executor
 from .export_people import Columns, Found, Row
-from .export_similar import checked_least, how_to_embed, neighbours
+from .export_similar import how_to_embed, neighbours
 from .schema import build
 from .shell import answer, children
-from .similar import EmbeddingModel, model_named
+from .similar import EmbeddingModel, checked_similarity, model_named
 from .transfer import MOST_NEIGHBOURS
 
 FIELDS = ("clinical", "frequency", "score", "consequence")
@@ -152,7 +152,7 @@ class _Lender:
 
 
 async def _lender(ctx: Context, fuzzy: Fuzzy, say: Say) -> _Lender:
-    checked_least(fuzzy.least, "--similarity", 0)
+    checked_similarity(fuzzy.least, 0, "--similarity")
     if not 1 <= fuzzy.k <= MOST_NEIGHBOURS:
         raise UserError("BAD_COUNT", f"--k: {fuzzy.k} is not between 1 and {MOST_NEIGHBOURS}.", value=fuzzy.k)
     model = await model_named(ctx, ctx.view, fuzzy.model)

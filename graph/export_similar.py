@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from store.annotation import CLINICAL, CONSEQUENCE
+from store.annotation import CONSEQUENCE
 from store.similarity import vectors
 from store.variant import VARIANT
 from store.vector import matrix_of_halfvecs
@@ -26,7 +26,8 @@ from .filters import ClinicalClass
 from .likeness import ClassSimilarity, likeness, tells
 from .page import checked_size
 from .shell import children, pages, variant_filter
-from .similar import EmbeddingModel, listing, model_named, similar_of
+from .similar import EmbeddingModel, checked_similarity, listing, model_named, similar_of
+from .transfer import germline_classes
 
 MOST_VARIANTS = 20_000
 """Of so many variants at most all pairs are compared: two hundred million."""
@@ -67,24 +68,14 @@ async def _glance(ctx: Context, wanted: Sequence[int], population: str | None) -
     for key, row in await read_all(ctx, view, CONSEQUENCE, "variant", keys, columns=("terms", "impact")):
         if found[key]["impact"] is None:  # the most severe comes first
             found[key] |= {"consequence": row["terms"], "impact": row["impact"]}
-    for key, row in await read_all(ctx, view, CLINICAL, "variant", keys, columns=("aspect", "classes")):
-        if row["aspect"] == "GERMLINE":
-            found[key]["classes"] += [each for each in row["classes"] if each not in found[key]["classes"]]
+    for key, classes in await germline_classes(ctx, view, keys):
+        found[key]["classes"] = classes
     for name, where in (("frequency", "ALL"), ("frequencyInPopulation", population)):
         if where is not None:
             rows = await children(ctx, "Variant.frequency", keys, {"population": where, "callset": None})
             for key, row in found.items():
                 row[name] = rows[key][0]["frequency"] if key in rows else None
     return found
-
-
-def checked_least(value: float, option: str, lowest: float = -1) -> float:
-    """A least similarity, if it is one. Raises UserError BAD_SIMILARITY."""
-    if not lowest <= value <= 1:
-        raise UserError(
-            "BAD_SIMILARITY", f"{option}: {value} is not between {lowest} and 1.", value=value, hint="Of the same vectors it is 1."
-        )
-    return value
 
 
 # ---- one variant
@@ -105,7 +96,7 @@ class Near:
 
 async def most_similar(ctx: Context, name: str, model: str | None, asked: Near, say: Say) -> Found:
     """The variants most like one (Variant.similar), the most similar first. Raises UserError, UNEMBEDDED where it has no vector by the model."""
-    first, least = checked_size(asked.top, "--top"), checked_least(asked.least, "--min-similarity")
+    first, least = checked_size(asked.top, "--top"), checked_similarity(asked.least, name="--min-similarity")
     filter = variant_filter(asked.filter) if asked.filter is not None else None
     chosen = await model_named(ctx, ctx.view, model)
     key = await one_named(ctx, name)
@@ -166,7 +157,7 @@ class Alike:
 async def similar_pairs(ctx: Context, model: str | None, asked: Alike, say: Say) -> Found:
     """All pairs of visible variants of a place whose vectors are alike, the most similar first, then in genome order. Exact. Raises UserError
     TOO_MANY_VARIANTS or TOO_MANY_PAIRS beyond MOST_VARIANTS and MOST_PAIRS."""
-    least = checked_least(asked.least, "--min-similarity")
+    least = checked_similarity(asked.least, name="--min-similarity")
     if asked.region is None and asked.gene is None:
         raise UserError("BAD_SELECTION", "--pairs compares all variants of a place.", hint="Say which: --gene or --region.")
     if asked.top is not None and not 0 < asked.top <= MOST_PAIRS:

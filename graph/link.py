@@ -82,15 +82,10 @@ def link(
         def resolver(self: Any, info: strawberry.Info, **arguments: Any) -> Any:
             ctx: Context = info.context
             window = window_of(arguments) if paged else Window()
-
-            def load(parent: Any) -> Any:
-                key = ROOT if on is None else getattr(parent, on)
-                return None if key is None else resolve(declared, ctx, getattr(parent, "_view", ctx.view), key, columns, window, arguments)
-
-            columns = selected(ctx, info, declared)
-            raw = info._raw_info
-            ctx.loads[raw.parent_type, *map(id, raw.field_nodes)] = load, raw
-            return load(self)
+            key = ROOT if on is None else getattr(self, on)
+            if key is None:
+                return None
+            return resolve(declared, ctx, getattr(self, "_view", ctx.view), key, selected(ctx, info, declared), window, arguments)
 
         return _field(resolver, function, parameters, {"link": declared, "cost": cost}, ARGUMENTS if paged else None)
 

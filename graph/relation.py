@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
 from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, compose
@@ -36,11 +39,17 @@ class Ask:
 
 @dataclass(frozen=True)
 class Rows:
-    """One level read: rows by parent key, the view they were read in, and per parent whether more rows follow."""
+    """One level read: the rows of all parents, where those of each begin and end, the view they were read in, and of which parents more rows follow."""
 
-    by_parent: dict[Any, list[Any]]
+    rows: Sequence[Any]
+    bounds: dict[Any, tuple[int, int]]
     view: View
     more: set[Any]
+
+    def of(self, parent: Any) -> Sequence[Any]:
+        """The rows of one parent."""
+        start, end = self.bounds.get(parent, (0, 0))
+        return self.rows[start:end]
 
 
 Shape = Literal["one", "many", "page"]
@@ -101,18 +110,14 @@ class Link:
                 values |= {f"c{i}": value for i, value in enumerate(cursor)}
         statement, filter_values = self._compose(ask, by, order, columns, "page" if self.shape == "page" else "all", after, window.backward)
         fetched = await ctx.fetch(statement, values | filter_values | {"loads": list(view.loads)}, self.access)
-        by_parent: dict[Any, list[Any]] = {}
-        for row in fetched:
-            by_parent.setdefault(row[0], []).append(row)
-        more = set()
+        counts = Counter(map(itemgetter(0), fetched))
+        more: set[Any] = set()
         if self.shape == "page":
-            for key, found in by_parent.items():
-                if len(found) > window.size:
-                    more.add(key)
-                    del found[window.size :]
-                if window.backward:
-                    found.reverse()
-        return Rows(by_parent, view, more)
+            more = {key for key, count in counts.items() if count > window.size}
+            if more or window.backward:
+                fetched, counts = _cut(fetched, counts, window)
+        bounds = list(accumulate(counts.values(), initial=0))
+        return Rows(fetched, dict(zip(counts, pairwise(bounds), strict=True)), view, more)
 
     async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
@@ -172,6 +177,17 @@ class Entity:
 entities: dict[str, Entity] = {}
 links: list[Link] = []
 """Every declared relation."""
+
+
+def _cut(rows: Sequence[Any], counts: Mapping[Any, int], window: Window) -> tuple[list[Any], Counter[Any]]:
+    """Pages of rows that were read with one more for each parent, and turned round where they were read backwards."""
+    kept: list[Any] = []
+    start = 0
+    for count in counts.values():
+        page = rows[start : start + min(count, window.size)]
+        kept += reversed(page) if window.backward else page
+        start += count
+    return kept, Counter({key: min(count, window.size) for key, count in counts.items()})
 
 
 def define(cls: type[N]) -> type[N]:

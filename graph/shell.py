@@ -55,7 +55,7 @@ async def pages(
     cursor = None
     while True:
         found = await link.rows(ctx, ctx.view, [key], link.read.columns, Window(size, cursor), dict(arguments))
-        rows = found.by_parent.get(key, [])
+        rows = found.of(key)
         if rows:
             yield _dicts(link, rows)
         if key not in found.more:
@@ -68,13 +68,13 @@ async def children(
 ) -> dict[Any, list[dict[str, Any]]]:
     """All rows of a link by the keys of their parents."""
     link = _link(name)
-    rows = await link.rows(ctx, ctx.view, keys, link.read.columns, Window(), dict(arguments or {})) if keys else None
-    return {key: _dicts(link, found) for key, found in rows.by_parent.items()} if rows else {}
+    found = await link.rows(ctx, ctx.view, keys, link.read.columns, Window(), dict(arguments or {})) if keys else None
+    return {key: _dicts(link, found.of(key)) for key in found.bounds} if found else {}
 
 
 async def answer(ctx: Context, executor: Executor, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """What the API answers to an operation, in the view of the request. Raises UserError where it answers with an error."""
-    own = replace(ctx, loaders={}, loads={})  # what it read is not kept for the next one
+    own = replace(ctx, loaders={})  # what it read is not kept for the next one
     body = (await executor.run(own, operation, dict(variables), None, seconds=SECONDS)).body
     ctx.statements = own.statements
     for error in body.get("errors", ()):

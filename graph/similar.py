@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -176,10 +175,11 @@ async def model_named(ctx: Context, view: View, name: str | None) -> EmbeddingMo
     return found
 
 
-def checked_similarity(least: float | None, lowest: float = -1) -> float | None:
+def checked_similarity(least: float, lowest: float = -1, name: str = "minSimilarity") -> float:
     """A least similarity, if it is one. Raises UserError BAD_SIMILARITY."""
-    if least is not None and not (math.isfinite(least) and lowest <= least <= 1):
-        raise UserError("BAD_SIMILARITY", f"minSimilarity: {least} is not between {lowest} and 1.", value=least)
+    if not lowest <= least <= 1:  # nor is NaN
+        hint = "Of the same vectors it is 1."
+        raise UserError("BAD_SIMILARITY", f"{name}: {least} is not between {lowest} and 1.", value=least, hint=hint)
     return least
 
 
@@ -216,9 +216,8 @@ async def listing(
         await check_frequencies(ctx, view, population, None)
         condition = both(condition, where(frequency={"population": population, "dataset": None, "min": _RAREST, "max": None}))
     span = (found["lo"], found["hi"]) if found else None
-    return Listing(
-        await model_named(ctx, view, model), checked_size(first, "first"), after, condition, span, checked_similarity(least), same_gene
-    )  # fmt: skip
+    bound = None if least is None else checked_similarity(least)
+    return Listing(await model_named(ctx, view, model), checked_size(first, "first"), after, condition, span, bound, same_gene)
 
 
 async def similar_of(ctx: Context, view: View, keys: Sequence[int], asked: Listing) -> list[tuple[int, SimilarVariantConnection]]:

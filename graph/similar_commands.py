@@ -9,7 +9,7 @@ import typer
 
 from . import export_annotations, export_similar
 from .candidates import Candidates
-from .commands import Output, Release, _write
+from .commands import Output, Release, write_found
 from .errors import UserError
 from .export_annotations import Fuzzy
 from .export_similar import Alike, Near
@@ -94,14 +94,14 @@ def similar(
         near = Near(
             10 if top is None else top, 0.8 if min_similarity is None else min_similarity, region, gene, same_gene, population, filter
         )
-        _write(release, output, as_json, lambda ctx: export_similar.most_similar(ctx, name, model, near, _say))
+        write_found(release, output, as_json, lambda ctx: export_similar.most_similar(ctx, name, model, near, _say))
     elif to_class is not None:
         classes = export_similar.classes_named(to_class)
         of = Candidates(ids, candidates, region, gene, filter)
-        _write(release, output, as_json, lambda ctx: export_similar.ranked(ctx, of, classes, model, top, _say, as_json=as_json))
+        write_found(release, output, as_json, lambda ctx: export_similar.ranked(ctx, of, classes, model, top, _say, as_json=as_json))
     else:
         alike = Alike(region, gene, filter, 0.7 if min_similarity is None else min_similarity, top)
-        _write(release, output, as_json, lambda ctx: export_similar.similar_pairs(ctx, model, alike, _say))
+        write_found(release, output, as_json, lambda ctx: export_similar.similar_pairs(ctx, model, alike, _say))
 
 
 @similar_group.command()
@@ -143,7 +143,7 @@ def annotate(
             raise UserError("BAD_SELECTION", f"{option} says what is carried over.", hint="It goes with --fuzzy.")
     how = Fuzzy(model, 0.9 if similarity is None else similarity, 10 if k is None else k) if fuzzy else None
     of = Candidates(ids, candidates, region, gene, filter)
-    _write(release, output, as_json, lambda ctx: export_annotations.facts(ctx, of, how, _say, as_json=as_json))
+    write_found(release, output, as_json, lambda ctx: export_annotations.facts(ctx, of, how, _say, as_json=as_json))
 
 
 def _say(text: str) -> None:

@@ -138,9 +138,9 @@ class TransferredAnnotations:
     @computed(on="asked", cost=SEARCH)
     async def clinical_significance(ctx: Context, view: View, keys: Sequence[Asked]) -> TransferredClinical:
         """Germline classifications of its neighbours."""
-        known = {variant for variant, _ in await _classes(ctx, view, [asked.variant for asked in keys])}
+        known = {variant for variant, _ in await germline_classes(ctx, view, [asked.variant for asked in keys])}
         found = await _neighbours(ctx, view, [asked for asked in keys if asked.variant not in known], where(classified={}))
-        classes = dict(await _classes(ctx, view, sorted({near for rows in found.values() for near, _ in rows})))
+        classes = dict(await germline_classes(ctx, view, sorted({near for rows in found.values() for near, _ in rows})))
         return [(asked, _clinical(view, asked.variant in known, found.get(asked, []), classes)) for asked in keys]
 
     @computed(on="asked", cost=SEARCH)
@@ -237,8 +237,8 @@ async def _neighbours(ctx: Context, view: View, keys: Sequence[Asked], condition
     return found
 
 
-async def _classes(ctx: Context, view: View, keys: Sequence[int]) -> list[tuple[int, list[str]]]:
-    """(variant, its germline classes by all files), each variant once."""
+async def germline_classes(ctx: Context, view: View, keys: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """(variant, its germline classes by all files), each variant once; what was submitted without one is none."""
     found: dict[int, list[str]] = {}
     for key, row in await read_all(ctx, view, CLINICAL, "variant", keys, columns=("aspect", "classes")) if keys else ():
         if row["aspect"] == "GERMLINE":

@@ -247,7 +247,7 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
             schema="pg_catalog",
             format="binary",
             encoder=lambda text, version=b"\1" * header: version + (text.encode() if isinstance(text, str) else text),
-            decoder=lambda data, header=header: orjson.Fragment(data[header:]),
+            decoder=orjson.Fragment if not header else lambda data: orjson.Fragment(data[1:]),
         )
 
 

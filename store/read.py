@@ -4,7 +4,7 @@ Every entity module declares `Read` values: where rows come from, which are visi
 they can be addressed, how they can be ordered and filtered. `compose` makes one statement per shape and caches it.
 Values never enter the text: they are bound by name, so a shape has one prepared statement whatever is asked.
 
-Rows come back as (parent key, *order columns, *columns).
+Rows come back as (parent key, *order columns, *columns), those of a parent together.
 """
 
 from __future__ import annotations
@@ -269,6 +269,8 @@ def _statement(
                 rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{cut}"
             sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
         else:
+            if key not in ("0", order.columns[0]) and mode == "all":  # a parent's rows together
+                sort = f"{key}, {sort}"
             sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")
     slots: dict[str, int] = {}
     text = re.sub(r"(?<!:):([a-z]\w*)", lambda m: f"${slots.setdefault(m[1], len(slots) + 1)}", sql)

@@ -8,7 +8,6 @@ batches.py    one call for all who ask in the same moment
 frames.py     a level at one place of the answer: rows or objects, and the dicts made of them
 nulls.py      what went wrong, and where its null goes
 leaves.py     columns of values made into what the answer says
-reference.py  graphql-core's executor, for what has no plan, and to compare with
 """
 
 from .executor import Answer, Executor

@@ -8,54 +8,70 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph.context import View
-from graph.relation import Link
+from graph.relation import Link, Rows
 
 from .frames import Frame, Records
 from .plan import Branch, Selection
 
 
 class Batch:
-    """What is known by key, and a call for what is not: those who ask in the same moment share it. `view` is the one that was read."""
+    """What is known by key, and a call for what is not: those who ask in the same moment share it. `view` is the one that was read.
 
-    def __init__(self, read: Callable[[list[Any]], Awaitable[dict[Any, Any]]], view: View) -> None:
+    `read` is given the batch and what is missing; it must not hold on to the batch, whose rows would wait for the collector of cycles then. Where
+    what is read are rows, they are in `rows`, and what is known by key is where its own begin and end; `more` has the keys of which more follow.
+    """
+
+    def __init__(self, read: Callable[[Batch, list[Any]], Awaitable[dict[Any, Any]]], view: View) -> None:
         self._read, self.view = read, view
         self.known: dict[Any, Any] = {}
+        self.rows: Sequence[Any] = ()
         self.more: set[Any] = set()
         self._wanted: dict[Any, None] = {}
         self._coming: asyncio.Task[None] | None = None
 
-    async def load(self, keys: Iterable[Any]) -> None:
-        """Reads what is not known of these keys. Raises what the reading raises."""
-        missing = [key for key in keys if key not in self.known]
-        if not missing:
-            return
-        self._wanted.update(dict.fromkeys(missing))
-        if self._coming is None:
-            self._coming = asyncio.create_task(self._fetch())
-        await self._coming
+    async def load(self, keys: Iterable[Any]) -> dict[Any, None]:
+        """Reads what is not known of these keys; None is none. Returns each key once. Raises what the reading raises."""
+        asked = dict.fromkeys(keys)
+        asked.pop(None, None)
+        missing = {key: None for key in asked if key not in self.known} if self.known else asked
+        if missing:
+            self._wanted |= missing
+            if self._coming is None:
+                self._coming = asyncio.create_task(self._fetch())
+            await self._coming
+        return asked
+
+    def placed(self, keys: Iterable[Any], found: Rows) -> dict[Any, tuple[int, int]]:
+        """Puts rows that were read for these keys to the others. Returns where those of each begin and end."""
+        begin, bounds = len(self.rows), found.bounds
+        if begin:
+            bounds = {key: (start + begin, end + begin) for key, (start, end) in bounds.items()}
+        self.rows = [*self.rows, *found.rows] if begin else found.rows
+        self.view, self.more = found.view, self.more | found.more
+        return dict.fromkeys(keys, (0, 0)) | bounds
 
     async def _fetch(self) -> None:
         await asyncio.sleep(0)
         wanted, self._wanted, self._coming = list(self._wanted), {}, None
-        self.known |= await self._read(wanted)
+        self.known |= await self._read(self, wanted)
 
 
 @dataclass(eq=False)
 class Followed:
-    """The rows of a link for the objects of a frame, which have `keys`: of each key where they begin, and how many they are."""
+    """The rows of a link for the objects of a frame, which have `keys`: of each key where they begin and end."""
 
     frame: Frame
     branch: Branch
     link: Link
     batch: Batch
     keys: Sequence[Any]
-    rows: list[Any]
-    begin: dict[Any, tuple[int, int]]
+    rows: Sequence[Any]
+    bounds: dict[Any, tuple[int, int]]
 
     def owners(self, place: int) -> list[tuple[int, int]]:
         """The objects of the frame that a row belongs to, and its index in the list of each."""
-        (key,) = (key for key, (start, count) in self.begin.items() if start <= place < start + count)
-        return [(i, place - self.begin[key][0]) for i, own in enumerate(self.keys) if own == key]
+        (key,) = (key for key, (start, end) in self.bounds.items() if start <= place < end)
+        return [(i, place - self.bounds[key][0]) for i, own in enumerate(self.keys) if own == key]
 
     def records(self, selection: Selection, cls: type, way: Callable[[int], list[Any]]) -> Records:
         """The frame of the rows; `way` leads from the branch to the row of an index."""

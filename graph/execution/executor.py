@@ -22,7 +22,6 @@ from graph.errors import UserError, present
 from .documents import Document, Documents
 from .nulls import first_of_each_null
 from .plan import Compiler, NotPlanned, Selection, directive_variables
-from .reference import ColumnExecutor
 from .run import Run
 
 
@@ -88,7 +87,7 @@ class Executor:
     async def _by_graphql_core(
         self, ctx: Context, document: Document, variables: dict[str, Any] | None, operation_name: str | None
     ) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
-        result: Any = execute(self.schema, document.node, None, ctx, variables, operation_name, executor_class=ColumnExecutor)
+        result: Any = execute(self.schema, document.node, None, ctx, variables, operation_name)
         if not isinstance(result, ExecutionResult):
             result = await result
         return result.data, result.errors or []

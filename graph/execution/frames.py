@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,7 @@ Place = list[tuple[int, list[Any]]]
 
 
 @dataclass(eq=False)
-class Frame:
+class Frame(ABC):
     """Objects of one type at one place. `up` is the frame above, `slot` the field of it that they are in, `locate` says where each stands."""
 
     selection: Selection
@@ -30,16 +31,16 @@ class Frame:
     made: list[dict[str, Any]] = field(default_factory=list)
     dead: set[int] = field(default_factory=set)
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column or attribute, one for each object."""
-        raise NotImplementedError
 
+    @abstractmethod
     def objects(self) -> Sequence[Any]:
         """The objects, as functions that make fields want them."""
-        raise NotImplementedError
 
     def paths(self, place: int) -> list[list[Any]]:
         """The paths of an object in the answer: several, where it is shared."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
 from graphql import GraphQLBoolean, GraphQLEnumType, GraphQLFloat, GraphQLID, GraphQLInt, GraphQLLeafType, GraphQLString, Undefined
 from graphql.pyutils import inspect
 
@@ -29,7 +30,9 @@ def _floats(values: Sequence[Any]) -> bool:
 
 
 def _ints(values: Sequence[Any]) -> bool:
-    return {*map(type, values)} <= {int, _NONE} and all(abs(value) <= _LARGEST_INT for value in values if value)
+    if not {*map(type, values)} <= {int, _NONE}:
+        return False
+    return max(filter(None, values), default=0) <= _LARGEST_INT and min(filter(None, values), default=0) >= -_LARGEST_INT
 
 
 def _booleans(values: Sequence[Any]) -> bool:
@@ -45,19 +48,23 @@ _AS_THEY_ARE: dict[Any, Callable[[Sequence[Any]], bool]] = {
 }
 
 
+def _json(values: Sequence[Any]) -> bool:
+    return {*map(type, values)} <= {orjson.Fragment, _NONE}
+
+
 class Leaf:
-    """A scalar or enum, required or not: `complete` makes answers of values."""
+    """A scalar or enum, required or not: `complete` makes answers of values; `fits` tells whether they are answers already."""
 
     def __init__(self, kind: GraphQLLeafType) -> None:
         self._coerce = kind.coerce_output_value
-        self._fits = _AS_THEY_ARE.get(kind)
+        self.fits: Callable[[Sequence[Any]], bool] = _AS_THEY_ARE.get(kind, _json)
         self._known: dict[Any, Any] = {None: None}  # of an enum
         self._enum = isinstance(kind, GraphQLEnumType)
         self._name = kind.name
 
     def complete(self, values: Sequence[Any], fail: Fail) -> Sequence[Any]:
         """The answers, None for None; `fail` is told of what cannot be coerced, which then is None, too."""
-        if self._fits is not None and self._fits(values):
+        if self.fits(values):
             return values
         if self._enum:
             try:

@@ -10,7 +10,7 @@ from graphql import GraphQLError, is_non_null_type
 from graphql.error import located_error
 
 from .frames import Frame
-from .plan import Slot, nullable
+from .plan import Branch, Slot, nullable
 
 
 @dataclass
@@ -44,8 +44,8 @@ def _nullify(frame: Frame, place: int, slot: Slot, way: Sequence[Any]) -> None:
         if isinstance(step, int):
             kinds.append(kind.of_type)
         else:
-            part = next(part for part in slot.parts if part.key == step)  # type: ignore[attr-defined]
-            kinds.append(part.type)
+            assert isinstance(slot, Branch)  # a page
+            kinds.append(next(part.type for part in slot.parts if part.key == step))
     holders: list[tuple[Any, Any]] = [(frame.made[place], slot.key)]
     for step in way:
         holder, key = holders[-1]

@@ -16,7 +16,6 @@ from graphql import (
     DirectiveNode,
     FieldNode,
     GraphQLField,
-    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
@@ -77,8 +76,8 @@ class Slot:
         return kind.of_type if self.listed else self.type
 
     @cached_property
-    def named(self) -> GraphQLNamedType:
-        """The type without lists."""
+    def named(self) -> Any:
+        """The type without lists: a GraphQLNamedType."""
         return get_named_type(self.type)
 
 
@@ -202,8 +201,8 @@ class _Compilation:
         schema, operation = self._compiler.schema, self._operation
         return collect_subfields(schema, self._fragments, self._variables, operation, kind, details).grouped_field_set
 
-    def _below(self, kind: GraphQLNamedType, nodes: Sequence[FieldNode]) -> dict[str, Selection]:
-        kinds: Sequence[Any] = [kind] if is_object_type(kind) else self._compiler.schema.get_possible_types(kind)  # type: ignore[arg-type]
+    def _below(self, kind: Any, nodes: Sequence[FieldNode]) -> dict[str, Selection]:
+        kinds: Sequence[Any] = [kind] if is_object_type(kind) else self._compiler.schema.get_possible_types(kind)
         return {each.name: self._selection(each, self._fields(each, nodes)) for each in kinds}
 
     def _selection(self, kind: GraphQLObjectType, grouped: Mapping[str, list[Any]]) -> Selection:
@@ -270,11 +269,11 @@ class _Compilation:
             kind: Any = page.fields[name].type if name != "__typename" else None
             part = Part(key, page.name, name, kind, fields)
             if name == "nodes":
-                part.below = self._selection(part.named, self._fields(part.named, fields))  # type: ignore[arg-type]
+                part.below = self._selection(part.named, self._fields(part.named, fields))
             elif name == "edges":
-                part.below = self._edge(part.named, fields)  # type: ignore[arg-type]
+                part.below = self._edge(part.named, fields)
             elif name == "pageInfo":
-                selected = self._fields(part.named, fields)  # type: ignore[arg-type]
+                selected = self._fields(part.named, fields)
                 part.fields = [(each, details[0].node.name.value) for each, details in selected.items()]
             found.append(part)
         return found

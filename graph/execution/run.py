@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from graphql import GraphQLError, is_non_null_type
@@ -16,7 +17,7 @@ from graphql.execution.values import VariableValues
 
 from graph.context import Context, View
 from graph.page import Window, window_of
-from graph.relation import ROOT, Link, Ref, Rows, entities, frozen
+from graph.relation import ROOT, Link, Ref, entities, frozen
 from store.read import COUNT_LIMIT
 
 from .batches import Batch, Followed
@@ -35,9 +36,13 @@ class Run:
 
     async def answer(self, plan: Selection) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
         """The data and the errors."""
-        root = Objects(plan, self.ctx.view, items=[self])
-        await self._select(root)
-        return settled(root, self.failures)
+        root = Objects(plan, self.ctx.view, items=[None])
+        try:
+            await self._select(root)
+            return settled(root, self.failures)
+        finally:  # what refers to itself waits for the collector of cycles, with all rows, and that takes long when it comes
+            self._batches.clear()
+            self.failures.clear()
 
     # ---- one level
 
@@ -70,6 +75,11 @@ class Run:
                     if answer is None and place not in failed:
                         self.fail(frame, place, slot, [], None)
             return answers
+        kinds = {*map(type, values)}
+        if kinds <= {list, type(None)} and not (slot.required and None in values):
+            within = list(chain.from_iterable(filter(None, values)))
+            if slot.leaf.fits(within) and not (is_non_null_type(slot.item) and None in within):
+                return values
         lists = [self._items_of(frame, place, slot, value) for place, value in enumerate(values)]
         flat = [item for items in lists if items for item in items]
         where = [(place, index) for place, items in enumerate(lists) if items for index in range(len(items))]
@@ -138,7 +148,7 @@ class Run:
         assert computed is not None
         keys = list(frame.column(computed.on)) if computed.on is not None else [ROOT] * len(frame)
 
-        async def read(missing: list[Any]) -> dict[Any, Any]:
+        async def read(_: Batch, missing: list[Any]) -> dict[Any, Any]:
             known: dict[Any, list[Any]] = {key: [] for key in missing}
             for key, item in await computed.function(self.ctx, frame.view, missing, **arguments):
                 known[key].append(item)
@@ -150,7 +160,7 @@ class Run:
             return [batch.known[key] for key in keys]
         return [next(iter(batch.known[key]), None) for key in keys]
 
-    def _batch(self, key: Any, view: View, read: Callable[[list[Any]], Awaitable[dict[Any, Any]]]) -> Batch:
+    def _batch(self, key: Any, view: View, read: Callable[[Batch, list[Any]], Awaitable[dict[Any, Any]]]) -> Batch:
         if key not in self._batches:
             self._batches[key] = Batch(read, view)
         return self._batches[key]
@@ -158,13 +168,10 @@ class Run:
     def _rows(self, link: Link, view: View, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Batch:
         """The batch of rows of a link by key."""
 
-        async def read(missing: list[Any]) -> dict[Any, Any]:
-            found: Rows = await link.rows(self.ctx, view, missing, columns, window, arguments)
-            batch.view, batch.more = found.view, batch.more | found.more
-            return {key: found.by_parent.get(key, ()) for key in missing}
+        async def read(batch: Batch, missing: list[Any]) -> dict[Any, Any]:
+            return batch.placed(missing, await link.rows(self.ctx, view, missing, columns, window, arguments))
 
-        batch = self._batch((link, view, columns, window, frozen(arguments)), view, read)
-        return batch
+        return self._batch((link, view, columns, window, frozen(arguments)), view, read)
 
     async def _follow(self, frame: Frame, branch: Branch) -> None:
         """A link: rows by the key of each object."""
@@ -179,26 +186,31 @@ class Run:
         one, cls = link.shape == "one", link.types[0]
         below = followed.records(branch.below[self.types[cls]], cls, lambda n: [] if one else [n])
         await self._select(below)
-        for i, key in enumerate(followed.keys):
-            start, count = followed.begin.get(key, (0, 0))
-            if one and count:
-                frame.made[i][branch.key] = below.made[start]
+        made, name = below.made, branch.key
+        for i, (above, key) in enumerate(zip(frame.made, followed.keys, strict=True)):
+            start, end = followed.bounds.get(key, (0, 0))
+            if one and start < end:
+                above[name] = made[start]
             elif key is not None and not one:
-                frame.made[i][branch.key] = below.made[start : start + count]
+                above[name] = made[start:end]
             elif branch.required:
                 self.fail(frame, i, branch, [], None)
 
     async def _followed(self, frame: Frame, branch: Branch, link: Link, window: Window, arguments: dict[str, Any]) -> Followed:
         keys: Sequence[Any] = frame.column(link.on) if link.on is not None else [ROOT] * len(frame)
-        asked = [key for key in dict.fromkeys(keys) if key is not None]
         batch = self._rows(link, frame.view, branch.columns, window, arguments)
-        await batch.load(asked)
-        followed = Followed(frame, branch, link, batch, keys, [], {})
+        asked = await batch.load(keys)
+        one = link.shape == "one"
+        if len(asked) == len(batch.known) and not (one and len(batch.rows) > len(asked)):  # all that the batch has
+            return Followed(frame, branch, link, batch, keys, batch.rows, batch.known)
+        rows: list[Any] = []
+        bounds: dict[Any, tuple[int, int]] = {}
         for key in asked:
-            found = batch.known[key][:1] if link.shape == "one" else batch.known[key]
-            followed.begin[key] = len(followed.rows), len(found)
-            followed.rows += found
-        return followed
+            start, end = batch.known[key]
+            found = batch.rows[start : start + 1 if one and start < end else end]
+            bounds[key] = len(rows), len(rows) + len(found)
+            rows += found
+        return Followed(frame, branch, link, batch, keys, rows, bounds)
 
     async def _page(self, followed: Followed, window: Window, arguments: dict[str, Any]) -> None:
         """A page of a link: its parts, of the same rows."""
@@ -223,11 +235,11 @@ class Run:
                 if branch.required:
                     self.fail(frame, i, branch, [], None)
                 continue
-            start, size = followed.begin[key]
+            start, end = followed.bounds[key]
             page: dict[str, Any] = {}
             for part in branch.parts:
                 if part.below is not None:
-                    page[part.key] = frames[part.key].made[start : start + size]
+                    page[part.key] = frames[part.key].made[start:end]
                 elif part.name == "pageInfo":
                     page[part.key] = {each: _page_info(followed.link, batch, key, window, name) for each, name in part.fields}
                 elif part.name == "__typename":
@@ -244,13 +256,13 @@ class Run:
         """How many rows there are by key, or what went wrong: the page is there all the same."""
         link, view = followed.link, followed.batch.view
 
-        async def read(missing: list[Any]) -> dict[Any, Any]:
+        async def read(_: Batch, missing: list[Any]) -> dict[Any, Any]:
             found = await link.counts(self.ctx, view, missing, arguments)
             return {key: found.get(key, 0) for key in missing}
 
         totals = self._batch((link, view, "count", frozen(arguments)), view, read)
         try:
-            await totals.load(followed.begin)
+            await totals.load(followed.bounds)
         except Exception as error:
             return error
         return totals.known
@@ -335,13 +347,13 @@ class Run:
         async def rows(kind: str, view: View, members: list[int]) -> None:
             link = entities[kind].identity
             columns = identity_columns(branch.below[kind], kind)
-            keys = dict.fromkeys(items[n].key for n in members)
             batch = self._rows(link, view, columns, Window(), {})
-            await batch.load(keys)
-            found = [key for key in keys if batch.known[key]]
+            keys = await batch.load(items[n].key for n in members)
+            starts = {key: start for key in keys for start, end in (batch.known[key],) if start < end}
+            found = list(starts)
             below = Records(
                 branch.below[kind], batch.view, frame, branch, lambda place: [where[n] for n in members if items[n].key == found[place]],
-                rows=[batch.known[key][0] for key in found], link=link, columns=columns, cls=entities[kind].cls,
+                rows=[batch.rows[start] for start in starts.values()], link=link, columns=columns, cls=entities[kind].cls,
             )  # fmt: skip
             await self._select(below)
             made = dict(zip(found, below.made, strict=True))
@@ -359,8 +371,8 @@ class Run:
 def _page_info(link: Link, batch: Batch, key: Any, window: Window, name: str) -> Any:
     """A field of PageInfo, of the page of one key."""
     if name in ("startCursor", "endCursor"):
-        rows = batch.known[key]
-        return cursor_of(link, batch.view, rows[0 if name == "startCursor" else -1]) if rows else None
+        start, end = batch.known[key]
+        return cursor_of(link, batch.view, batch.rows[start if name == "startCursor" else end - 1]) if start < end else None
     if name == "__typename":
         return "PageInfo"
     ahead = (name == "hasNextPage") != window.backward  # the way that the page was read

@@ -133,7 +133,7 @@ async def test_a_request_that_ends_leaves_no_work_behind(demo: Api) -> None:
 
     before = asyncio.all_tasks()
     ctx: Any = SimpleNamespace(
-        view=NOWHERE, fetch=slow, query=slow, query_individual=slow, read={}, loaders={}, loads={}, assembly=None, reference=None
+        view=NOWHERE, fetch=slow, query=slow, query_individual=slow, read={}, loaders={}, assembly=None, reference=None
     )
     answer = await Executor(BUILT).run(ctx, '{ variant(id: "rs1") { name } embeddingModels { name } }', None, None, seconds=0.2)
     assert answer.body["errors"][0]["extensions"]["code"] == "TIMEOUT"
