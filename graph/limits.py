@@ -6,7 +6,8 @@ it can return. A page counts its `first` or `last`, a list of names its length, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -51,8 +52,9 @@ ERRORS = 10
 
 @dataclass
 class Measure:
-    """What an operation asks for: its depth in fields, aliases, directives, and cost in objects."""
+    """What an operation asks for: its depth in fields, aliases, directives, and cost in objects; and the variables that its sizes depend on."""
 
+    sized: set[str] = field(default_factory=set)
     depth: int = 0
     aliases: int = 0
     directives: int = 0
@@ -102,7 +104,7 @@ def _selections(
                 _selections(schema, None, node.selection_set, fragments, variables, parents, depth + 1, found)
                 continue
             field = parent.fields[node.name.value]
-            size = _size(field, node, variables, parent)
+            size = _size(field, node, variables, found.sized)
             objects = parents * size
             if isinstance(get_named_type(field.type), GraphQLObjectType) and _is_page_part(parent, node):
                 objects = parents  # nodes and edges are the rows of a page that was counted as a whole
@@ -122,16 +124,30 @@ def _is_page_part(parent: Any, node: FieldNode) -> bool:
     return parent.name.endswith(("Connection", "Edge")) and node.name.value in ("nodes", "edges", "node", "pageInfo")
 
 
-def _size(field: Any, node: FieldNode, variables: dict[str, Any], parent: Any) -> int:
+def sizes(variables: Mapping[str, Any], names: Iterable[str]) -> tuple[int | None, ...]:
+    """What of the values of variables sizes can depend on: a number, or the length of a list."""
+    found = (variables.get(name) for name in names)
+    return tuple(value if isinstance(value, int) else len(value) if isinstance(value, list) else None for value in found)
+
+
+_PAGE, _NAMES = ("first", "last"), ("inputs", "ids", "genes")
+"""Arguments that sizes depend on."""
+
+
+def _size(field: Any, node: FieldNode, variables: dict[str, Any], sized: set[str]) -> int:
     declared: Link | None = _metadata(field).get("link")
-    arguments = {name: argument.default_value for name, argument in field.args.items()}
-    arguments |= {a.name.value: _value(a.value, variables) for a in node.arguments or ()}
+    arguments = {name: field.args[name].default_value for name in (*_PAGE, *_NAMES) if name in field.args}
+    for given in node.arguments or ():
+        if (name := given.name.value) in arguments:
+            arguments[name] = _value(given.value, variables)
+            if isinstance(given.value, VariableNode):
+                sized.add(given.value.name.value)
     if (declared is not None and declared.shape == "page") or get_named_type(field.type).name.endswith("Connection"):
         asked = arguments.get("first") if arguments.get("first") is not None else arguments.get("last")
         return min(asked, LARGEST_PAGE) if isinstance(asked, int) and asked > 0 else DEFAULT_FIRST
-    for name in ("inputs", "ids", "genes"):
-        if isinstance(given := arguments.get(name), list):
-            return len(given)
+    for name in _NAMES:
+        if isinstance(names := arguments.get(name), list):
+            return len(names)
     if declared is not None:
         return 1 if declared.shape == "one" else LIST_SIZE
     if isinstance(first := arguments.get("first"), int):

@@ -26,26 +26,47 @@ CACHED_DOCUMENTS = 512
 LONGEST_CACHED = 20_000
 """Documents longer than this (characters) are not kept."""
 KEPT = 16
-"""So much is kept of what was made of one document: plans by the variables of its directives, costs by all variables."""
+"""So many plans are kept of one document, and so many costs."""
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = limits.COMPARISONS
+
+
+class Kept:
+    """The `most` things that were asked for last, by key; never None."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: Any) -> Any:
+        """What is kept under a key; None where nothing is."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def keep(self, key: Any, made: Any) -> Any:
+        """Keeps something, and lets go of what was longest not asked for. Returns it."""
+        self._kept[key] = made
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return made
 
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed document with what validation found; and, kept for the next time, what was made of it."""
+    """A parsed document with what validation found; and, kept for the next time, what was made of it: plans and costs of its operations, by the values of
+    the variables that these depend on, and the names of these variables."""
 
     node: DocumentNode
     operations: dict[str | None, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
     errors: list[GraphQLError]
-    made: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
-
-    def keep(self, key: Any, made: Any) -> Any:
-        """Keeps something, and lets go of what was longest not asked for. Returns it."""
-        self.made[key] = made
-        if len(self.made) > KEPT:
-            self.made.popitem(last=False)
-        return made
+    plans: Kept = field(default_factory=lambda: Kept(KEPT))
+    costs: Kept = field(default_factory=lambda: Kept(KEPT))
+    variables: dict[Any, tuple[str, ...]] = field(default_factory=dict)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation to run. Raises UserError NO_OPERATION."""
@@ -63,13 +84,12 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self.schema = schema
-        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self.kept = Kept(CACHED_DOCUMENTS)
 
     def read(self, query: str) -> Document:
         """The parsed and validated document. Raises GraphQLSyntaxError, and UserError where it is too long or repetitive."""
-        found = self._documents.get(query)
+        found: Document | None = self.kept.get(query)
         if found is not None:
-            self._documents.move_to_end(query)
             return found
         try:
             node = parse(query, max_tokens=limits.TOKENS)
@@ -90,7 +110,5 @@ class Documents:
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         found = Document(node, operations, fragments, errors)
         if len(query) <= LONGEST_CACHED:
-            self._documents[query] = found
-            if len(self._documents) > CACHED_DOCUMENTS:
-                self._documents.popitem(last=False)
+            self.kept.keep(query, found)
         return found

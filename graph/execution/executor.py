@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import strawberry
 from graphql import ExecutionResult, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, execute
 from graphql.execution.values import VariableValues, get_variable_values
@@ -96,24 +95,25 @@ class Executor:
         """The plan of an operation, or why it has none."""
         if not self.planned:
             return "not wanted"
-        names = document.made.get("directives")
+        names = document.variables.get("directives")
         try:
             if names is None:
-                names = document.keep("directives", directive_variables(document))
-            key = ("plan", id(operation), *(values.coerced.get(name) for name in names))
-            return document.made.get(key) or document.keep(key, self._compiler.plan(document, operation, values))
+                names = document.variables["directives"] = directive_variables(document)
+            key = (id(operation), *(values.coerced.get(name) for name in names))
+            return document.plans.get(key) or document.plans.keep(key, self._compiler.plan(document, operation, values))
         except NotPlanned as reason:
             return str(reason)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode, values: VariableValues, spent: int) -> int:
         """What an operation costs, in objects. Raises UserError where that is too much."""
-        key = ("cost", id(operation), spent, orjson.dumps(values.coerced, default=repr, option=orjson.OPT_NON_STR_KEYS))
-        known = document.made.get(key)
-        if known is None:
-            known = limits.measure(self.schema, operation, document.fragments, values.coerced, spent).cost - spent
-            if len(key[3]) < limits.TOKENS:
-                document.keep(key, known)
-        return known
+        names = document.variables.get(id(operation))
+        if names is not None:
+            known = document.costs.get((id(operation), limits.sizes(values.coerced, names)))
+            if known is not None and spent + known <= limits.COST:
+                return known
+        found = limits.measure(self.schema, operation, document.fragments, values.coerced, spent)
+        names = document.variables[id(operation)] = tuple(sorted(found.sized))
+        return document.costs.keep((id(operation), limits.sizes(values.coerced, names)), found.cost - spent)
 
 
 def _refused(errors: list[GraphQLError]) -> Answer:

@@ -27,6 +27,7 @@ from graphql import (
     is_list_type,
     is_non_null_type,
     is_object_type,
+    is_scalar_type,
     visit,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
@@ -155,7 +156,13 @@ class Compiler:
         if not declared:
             return lambda _: {}
 
+        plain = {}
+        if all(is_scalar_type(nullable(argument.type)) for argument in definition.args.values()):  # nothing to convert
+            plain = {name: one.python_name for one in declared if (name := self._config.name_converter.from_argument(one))}
+
         def read(variables: VariableValues) -> dict[str, Any]:
+            if plain:
+                return {plain[name]: value for name, value in get_argument_values(definition, node, variables).items()}
             return convert_arguments(get_argument_values(definition, node, variables), declared, self._scalars, self._config)
 
         if uses_variables(node.arguments):

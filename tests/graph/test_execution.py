@@ -118,12 +118,17 @@ async def test_documents_and_what_is_made_of_them_do_not_grow_without_bound() ->
     ctx: Any = SimpleNamespace(view=NOWHERE)
     for n in range(2 * CACHED_DOCUMENTS):
         await executor.run(ctx, f"query Q{n} {{ __typename }}", None, None)
-    assert len(executor._documents._documents) == CACHED_DOCUMENTS
-    query = "query ($id: String!) { __typename variant(id: $id) @skip(if: true) { name } }"
-    for n in range(3 * KEPT):
-        answer = await executor.run(ctx, query, {"id": str(n)}, None)
+    assert len(executor._documents.kept) == CACHED_DOCUMENTS
+    query = "query ($id: String!, $first: Int!) { __typename variant(id: $id) @skip(if: true) { similar(first: $first) { nodes { name } } } }"
+    costs = []
+    for n in range(1, 3 * KEPT):
+        answer = await executor.run(ctx, query, {"id": str(n), "first": n}, None)
         assert answer.body == {"data": {"__typename": "Query"}}
-    assert len(executor._documents.read(query).made) <= KEPT
+        costs.append(answer.cost)
+    assert costs == [*range(costs[0], costs[0] + len(costs))]
+    document = executor._documents.read(query)
+    assert len(document.costs) == KEPT
+    assert len(document.plans) == 1
 
 
 async def test_a_request_that_ends_leaves_no_work_behind(demo: Api) -> None:
