@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,7 @@ def demo(port: graph_commands.Port = 8000, serve: Annotated[bool, typer.Option(h
         address = f"http://127.0.0.1:{port}"
         curl = f"curl {address}/graphql -H 'Content-Type: application/json' -d '{{\"query\": \"{TRY}\"}}'"
         greeting = f"\nOpen {address}/graphiql in a browser (Ctrl-C ends it), or ask {address}/graphql:\n\n  {curl}\n"
-        graph_commands.run("127.0.0.1", port, graph_commands.settings(), greeting)
+        graph_commands.run("127.0.0.1", port, partial(graph_commands.make, (), (), None, 1), greeting)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from bench.query import CLIENTS, SPOTS, TITLE, Api, Figure, Work, in_turns, obje
 from bench.server import own_server
 from bench.synthetic import fill
 from graph.app import Settings, application
+from graph.commands import keep
 from store.assembly import GRCH37, NAMES
 from store.database import open_pool
 from store.enformer import track_id
@@ -319,6 +320,7 @@ async def measure(url: str, as_json: bool) -> bool:
     app = application(Settings(url, GRCH37))
     pool = await open_pool(url, size=10, timeout_ms=60_000, role="none")
     async with app.router.lifespan_context(app), pool:
+        keep()
         bench = Bench(Api(app), pool)
         await bench.start()
         variants, metacells = await pool.fetchrow("SELECT (SELECT count(*) FROM variant), (SELECT count(*) FROM metacell)")

@@ -28,6 +28,7 @@ from bench import load_vcf
 from bench.query import SPOTS, TITLE, Api, Figure, Work, in_turns, request
 from bench.server import own_server
 from graph.app import Settings, application
+from graph.commands import keep
 from loaders.run import ingest
 from loaders.samples_job import samples_job
 from loaders.vcf_job import vcf_job
@@ -199,6 +200,7 @@ async def queries(url: str) -> list[Figure]:
     pools, plain = await open_pools(url, size=2, timeout_ms=60_000), await open_pool(url, size=2, timeout_ms=60_000, role="none")
     found = []
     async with app.router.lifespan_context(app), plain:
+        keep()
         loads = list(app.state.releases.current.loads)
         bench = Bench(pools, plain, loads, await plain.fetchval("SELECT max(load_id) FROM callset_sample"))
         await bench.start()

@@ -32,6 +32,7 @@ from starlette.applications import Starlette
 from bench.server import own_server
 from bench.synthetic import fill
 from graph.app import Settings, application
+from graph.commands import keep
 from store.assembly import GRCH37, NAMES
 from store.database import open_pool
 from store.read import HIGHEST, LOWEST, Filter, compose, where
@@ -289,6 +290,7 @@ async def measure(url: str, as_json: bool) -> None:
     app = application(Settings(url, GRCH37))
     pool = await open_pool(url, size=10, timeout_ms=60_000)
     async with app.router.lifespan_context(app), pool:
+        keep()
         loads = list(app.state.releases.current.loads)
         there = await places(pool)
         variants = await pool.fetchval("SELECT count(*) FROM variant")

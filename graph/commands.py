@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from store import genome
 from store.commands import opened
@@ -23,7 +30,7 @@ from store.read import Mode, compose, where
 from store.reference import SMALL_WINDOW, Reference
 
 from . import export_people
-from .app import Settings, application
+from .app import POOL_SIZE, Settings, application
 from .changes import changes
 from .context import Context, SequenceModel
 from .errors import UserError
@@ -37,6 +44,12 @@ graph = typer.Typer(no_args_is_help=True)
 query = typer.Typer(help="Ask the store at the shell.", no_args_is_help=True)
 graph.add_typer(query, name="query")
 
+LoadModels = Callable[[Sequence[str]], Mapping[str, SequenceModel]]
+MOST_WORKERS = 20
+CONNECTIONS = 80
+"""Connections of all workers together, which leaves some of the hundred that PostgreSQL has unless told otherwise."""
+STARTING = 60
+"""Seconds that a worker may take to begin, or to say that it lives."""
 Port = Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)]
 
 
@@ -66,13 +79,43 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def run(host: str, port: int, found: Settings, greeting: str) -> None:
-    """Serves until interrupted; says so once the port is its own."""
+def run(host: str, port: int, app: Callable[[], Starlette], greeting: str, workers: int = 1) -> None:
+    """Serves until interrupted, with so many processes that each make the application; says so once the port is its own."""
     sock = listen(host, port)
     typer.echo(greeting)
     sys.stdout.flush()
-    config = uvicorn.Config(application(found), loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on")
-    uvicorn.Server(config).run([sock])
+    config = uvicorn.Config(
+        app, factory=True, workers=workers, loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on",
+        timeout_worker_healthcheck=STARTING,
+    )  # fmt: skip
+    if workers > 1:
+        Multiprocess(config, [sock]).run()
+    else:
+        uvicorn.Server(config).run([sock])
+
+
+def make(origins: Sequence[str], models: Sequence[str], load: LoadModels | None, workers: int) -> Starlette:
+    """The application over the store of this environment, in any process: one of `workers`, who share what connections the server has."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    loaded = load(models) if models and load is not None else {}
+    size = max(2, min(POOL_SIZE, CONNECTIONS // (2 * workers)))
+    made = application(replace(settings(), origins=tuple(origins), models=loaded, pool_size=size))
+    keep()
+    return made
+
+
+def keep() -> None:
+    """Keeps the collector of cycles from walking over what is there for ever, the schema above all, and from running in the middle of large answers."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def _end_with(parent: Any) -> None:
+    """Ends this process when its parent has ended, however that was: nobody else would."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @graph.command()
@@ -89,17 +132,20 @@ def serve(
             help="Load this model for variantsLikeSequence, by its name in vkg models; NAME=SOURCE where that is not where it is. May be repeated.",
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that answer: one for each core that PostgreSQL does not need.", min=1, max=MOST_WORKERS)
+    ] = 1,
 ) -> None:
     """Serve GraphQL at http://HOST:PORT/graphql.
 
     Example: vkg serve --port 8001
     """
-    models = load_models(model) if model and load_models is not None else {}
-    found = replace(settings(), origins=tuple(origin or ()), models=models)
-    run(host, port, found, f"GraphQL at http://{host}:{port}/graphql, in a browser at http://{host}:{port}/graphiql (Ctrl-C ends it)")
+    settings()  # what is wrong with the store is said before the port is taken
+    greeting = f"GraphQL at http://{host}:{port}/graphql, in a browser at http://{host}:{port}/graphiql (Ctrl-C ends it)"
+    run(host, port, partial(make, origin or (), model or (), load_models, workers), greeting, workers)
 
 
-load_models: Callable[[Sequence[str]], Mapping[str, SequenceModel]] | None = None
+load_models: LoadModels | None = None
 """Loads models of sequences by name. Another package has them: the front door puts it here."""
 
 

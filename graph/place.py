@@ -35,8 +35,8 @@ def one_place(**given: Any) -> None:
 
 
 async def keys_of(ctx: Context, view: View, ids: Sequence[str]) -> list[int]:
-    """The keys of the visible variants that names mean, in genome order. Raises UserError INVALID_NAME."""
-    found = await resolve_names(ctx, view, ids)
+    """The keys of the variants that names mean, in genome order; they may be of variants that are not visible. Raises UserError INVALID_NAME."""
+    found = await resolve_names(ctx, view, ids, visible=False)
     for resolution in found:
         if resolution.outcome is Outcome.INVALID:
             raise UserError("INVALID_NAME", resolution.reason or "", value=resolution.input[:80])

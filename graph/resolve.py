@@ -58,8 +58,9 @@ class Resolution:
         return [(found, Ref("Variant", key)) for found in keys if len(found) > 1 for key in found[:MOST_CANDIDATES]]
 
 
-async def resolve_names(ctx: Context, view: View, inputs: Sequence[str]) -> list[Resolution]:
-    """What each name means in a view; at most one statement per kind of name, and one for those found by key."""
+async def resolve_names(ctx: Context, view: View, inputs: Sequence[str], *, visible: bool = True) -> list[Resolution]:
+    """What each name means in a view; at most one statement per kind of name, and one for those found by key, unless whether these are `visible` is not
+    asked."""
     if len(inputs) > MOST_INPUTS:
         raise UserError(
             "TOO_MANY_INPUTS", f"{len(inputs):,} names at once; the most is {MOST_INPUTS:,}.", value=len(inputs), hint="Ask in portions."
@@ -75,7 +76,9 @@ async def resolve_names(ctx: Context, view: View, inputs: Sequence[str]) -> list
     for name in parsed:
         wanted.setdefault(type(name), []).append(name)
     keys = sorted({name.key for name in wanted.get(Key, ())})
-    if keys:
+    if not visible:
+        by_name |= {Key(key): (key,) for key in keys}
+    elif keys:
         rows = await ctx.query(statement("visible_variants"), keys, loads)
         by_name |= {Key(row[0]): (row[0],) for row in rows}
     if RsId in wanted:

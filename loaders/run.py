@@ -245,14 +245,11 @@ def _interrupts() -> Iterator[_Interrupts]:
 @contextmanager
 def _quiet_gc() -> Iterator[None]:
     """Loading makes millions of rows and no cycles; looking for some would take most of the time (docs/performance.md)."""
-    gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        gc.unfreeze()
 
 
 @contextmanager

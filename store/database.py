@@ -65,6 +65,20 @@ def connect(url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
         _refuse(error, parameters)
 
 
+class Seeing(asyncpg.Connection):
+    """A connection under the role vkg_individual, which knows what its session may see: it is told anew only for another view."""
+
+    _seen: tuple[int, ...] | None = None
+
+    async def see(self, loads: Sequence[int]) -> None:
+        """From now on, the session sees of the tables of individual-level data the rows of these loads only."""
+        if (asked := tuple(loads)) == self._seen:
+            return
+        self._seen = None  # known only once the server has said so: a request may end in between
+        await self.fetchval("SELECT set_config('vkg.loads', $1, false)", "{" + ",".join(map(str, asked)) + "}")
+        self._seen = asked
+
+
 @dataclass(frozen=True)
 class Pools:
     """The read way's connections: `open` for what anybody may see, `individual` for what is known of single persons."""
@@ -80,8 +94,8 @@ class Pools:
     async def fetch_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs a statement that sees, of the tables of individual-level data, the rows of these loads only. Raises StoreError."""
         with wrap_errors():
-            async with self.individual.acquire() as connection, connection.transaction():
-                await connection.fetch("SELECT set_config('vkg.loads', $1, true)", "{" + ",".join(map(str, loads)) + "}")
+            async with self.individual.acquire() as connection:
+                await connection.see(loads)
                 return await connection.fetch(sql, *values)
 
     async def close(self) -> None:
@@ -105,7 +119,7 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int, role:
     """Open a pool of `size` connections, read-only, each statement limited to `timeout_ms` milliseconds.
 
     They run as a role, by default vkg_open, where it exists and may be assumed. No statement may leave state in a session,
-    because none is reset. Columns of type json and jsonb arrive as orjson.Fragment, whose text goes into an answer as
+    because none is reset, but `Seeing.see`. Columns of type json and jsonb arrive as orjson.Fragment, whose text goes into an answer as
     it is: parsing it would cost time and the numbers' own digits. Raises ServerError.
     """
     parameters = _parameters(url or database_url())
@@ -132,6 +146,7 @@ async def open_pool(url: str | None = None, *, size: int, timeout_ms: int, role:
             statement_cache_size=1000,
             max_cached_statement_lifetime=0,
             server_settings=settings,
+            connection_class=Seeing,
             init=_prepare_connection,
             reset=_keep_session,
         )

@@ -82,9 +82,8 @@ _EXPRESSION = {
 
 EXPRESSION = Read(
     name="metacell_expression",
-    source=f"""(SELECT e.gene, e.gene_id, e.load_id, e.tau, u.mean, u.percent, u.z, m.metacell_id, m.cell_type
+    source=f"""(SELECT e.gene, e.gene_id, e.load_id, e.tau, u.mean, u.percent, u.z, e.load_id::bigint * 16777216 + u.place - 1 AS metacell_id
         FROM metacell_expression e CROSS JOIN LATERAL unnest(e.mean, e.percent, e.z) WITH ORDINALITY u (mean, percent, z, place)
-        JOIN metacell m ON m.metacell_id = e.load_id::bigint * 16777216 + u.place - 1
         WHERE e.load_id = ANY(:loads) AND {OF_GENE.format("e", "k")} OFFSET 0) t""",
     visible="true",
     columns=_EXPRESSION,
@@ -94,7 +93,11 @@ EXPRESSION = Read(
         )
     },
     orders={"highest": Order(("t.mean", "t.metacell_id", "t.gene"), descending=True)},
-    where={"dataset": _DATASET, "cell_type": "t.cell_type = ANY(:value)", "least": "t.mean >= :value"},
+    where={
+        "dataset": _DATASET,
+        "cell_type": "(SELECT m.cell_type FROM metacell m WHERE m.metacell_id = t.metacell_id) = ANY(:value)",
+        "least": "t.mean >= :value",
+    },
 )
 """What metacells express of a gene, highest first."""
 

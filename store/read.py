@@ -82,7 +82,11 @@ LARGEST_REAL = 3.4028234663852886e38
 """The largest number that a column of type real can be compared with."""
 
 SHORTEST = "({})::text::float8"
-"""SQL of a real as the number with the fewest digits that is it: 0.1, where a double of the same value is 0.10000000149011612."""
+"""SQL of a real as the number with the fewest digits that is it: 0.1, where a double of the same value is 0.10000000149011612.
+
+A column that is nothing else is so written after the pages of parents are cut: it takes longer than to sort them."""
+
+_BEFORE, _AFTER = SHORTEST.split("{}")
 
 Mode = Literal["all", "page", "count"]
 Filter = tuple[str, Any]
@@ -258,7 +262,10 @@ def _statement(
         sort = ", ".join(column + direction for column in order.columns)
         if per_parent:
             outer = ", ".join(f"p.o{i}" + (direction if i else "") for i in range(len(order.columns) + 1))
-            listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(outputs))
+            late = [output.startswith(_BEFORE) and output.endswith(_AFTER) for output in outputs]
+            raw = [output[len(_BEFORE) : -len(_AFTER)] if after_cut else output for output, after_cut in zip(outputs, late, strict=True)]
+            listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(raw))
+            shown = ", ".join(SHORTEST.format(f"p.o{i}") if after_cut else f"p.o{i}" for i, after_cut in enumerate(late))
             cut = " LIMIT :limit" if mode == "page" else ""
             rows = f"SELECT {listed} {body} ORDER BY {sort}{cut}"
             if by.spans:
@@ -267,7 +274,7 @@ def _statement(
                 rows = f"SELECT q.* FROM {by.spans.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{sorting}{cut}"
             if by.windows:  # one after the other, until the page is full
                 rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{cut}"
-            sql = f"SELECT p.* FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
+            sql = f"SELECT {shown} FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
         else:
             if key not in ("0", order.columns[0]) and mode == "all":  # a parent's rows together
                 sort = f"{key}, {sort}"

@@ -43,6 +43,17 @@ LENGTH_CLASSES = "generate_series(0, 28) c"
 """SQL of all classes of lengths: no chromosome is longer than the last."""
 
 
+def classes_there(table: str, keys: str) -> str:
+    """SQL of the classes of lengths that a table with an index on (chrom, length_class) has on the chromosomes of some variant keys.
+
+    One look into the index for each class: computed once in a statement, it saves one for each variant and class that is not there.
+    """
+    there = f"SELECT min(x.length_class) FROM {table} x WHERE x.chrom = s.chrom"
+    return f"""unnest(ARRAY(WITH RECURSIVE s AS (SELECT s.chrom, ({there}) AS class FROM (SELECT DISTINCT ((key # (1::bigint << 63)) >> 59 & 31)::smallint AS chrom
+        FROM unnest({keys}::bigint[]) key) s UNION ALL SELECT s.chrom, ({there} AND x.length_class > s.class) FROM s WHERE s.class IS NOT NULL)
+        SELECT DISTINCT s.class FROM s WHERE s.class IS NOT NULL)) c"""
+
+
 def length_class(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Bits of the difference of the ends: a stretch of class c that covers a position p begins after p - 2^c, and not after p."""
     return np.frexp(np.asarray(end, np.float64) - start)[1].astype(np.int16)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .gene import NEWEST, OF_GENE, TARGET
 from .read import By, Order, Read
-from .region import LENGTH_CLASSES
+from .region import LENGTH_CLASSES, classes_there
 from .variant import CHROM, VARIANT
 
 LONGEST_REF = 10_000
@@ -34,7 +34,7 @@ _ROWS = f"""(SELECT s.load_id, s.file, s.line, s.part, s.score AS value, false A
     FROM v2f_score s WHERE s.locus IN (k.key, k.locus) AND s.by_allele = (s.locus = k.key) AND s.load_id = ANY(:loads)
     UNION ALL SELECT e.load_id, e.file, e.line, 0, e.score, true, 'OVERLAP', NULL, e.gene_id, e.gene, e.cell_type, e.tissue, NULL, NULL, e.chrom, e.start_pos, e.end_pos,
         e.name, e.class, e.distance_to_tss, e.self_promoter, e.source_locus
-    FROM {LENGTH_CLASSES} CROSS JOIN LATERAL (SELECT x.* FROM v2f_element x WHERE x.chrom = k.chrom AND x.length_class = c AND x.start_pos <= k.last
+    FROM {classes_there("v2f_element", ":keys")} CROSS JOIN LATERAL (SELECT x.* FROM v2f_element x WHERE x.chrom = k.chrom AND x.length_class = c AND x.start_pos <= k.last
         AND x.start_pos > k.pos - (1 << c) AND x.end_pos >= k.pos AND x.load_id = ANY(:loads) OFFSET 0) e OFFSET 0) t"""
 
 V2F = Read(
