@@ -27,7 +27,7 @@ class Batch:
         self.rows: Sequence[Any] = ()
         self.more: set[Any] = set()
         self._wanted: dict[Any, None] = {}
-        self._coming: asyncio.Task[None] | None = None
+        self._coming: asyncio.Future[None] | None = None
 
     async def load(self, keys: Iterable[Any]) -> dict[Any, None]:
         """Reads what is not known of these keys; None is none. Returns each key once. Raises what the reading raises."""
@@ -37,8 +37,9 @@ class Batch:
         if missing:
             self._wanted |= missing
             if self._coming is None:
-                self._coming = asyncio.create_task(self._fetch())
-            await self._coming
+                await self._fetch()
+            else:
+                await self._coming
         return asked
 
     def placed(self, keys: Iterable[Any], found: Rows) -> dict[Any, tuple[int, int]]:
@@ -51,9 +52,20 @@ class Batch:
         return dict.fromkeys(keys, (0, 0)) | bounds
 
     async def _fetch(self) -> None:
-        await asyncio.sleep(0)
-        wanted, self._wanted, self._coming = list(self._wanted), {}, None
-        self.known |= await self._read(self, wanted)
+        """The first who asks reads for all who ask before its turn comes again."""
+        coming = self._coming = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.sleep(0)
+            wanted, self._wanted, self._coming = list(self._wanted), {}, None
+            self.known |= await self._read(self, wanted)
+        except Exception as error:
+            coming.set_exception(error)
+            coming.exception()  # where nobody else asked, nobody else hears of it
+            raise
+        except BaseException:  # the request ends
+            coming.cancel()
+            raise
+        coming.set_result(None)
 
 
 @dataclass(eq=False)

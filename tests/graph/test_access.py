@@ -5,9 +5,13 @@ Which links these are follows from the tables that their SQL names, in every sha
 
 from __future__ import annotations
 
+import asyncio
+import random
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,6 +28,7 @@ from tests.graph.conftest import Clone
 from tests.store.people import mention, mentioned
 from tests.store.shapes import OTHER_WAYS, columns_of, condition_of, is_individual, searches
 
+REPOSITORY = Path(__file__).parents[2]
 EVERY_LINK = [*links, *(e.identity for e in entities.values() if "pk" in e.identity.read.by)]
 OF_PERSONS = [
     "samples_by_name", "search_samples", "callsets_with", "samples_of_callset", "pair_sharing", "searched", "people_of_callset",
@@ -183,22 +188,20 @@ async def pools(sharing_url: str) -> AsyncIterator[Pools]:
     await found.close()
 
 
-async def rows(pools: Pools, link: Link, store: Store, seen: list[int]) -> list[dict[str, Any]]:
-    """All rows of a link, with all columns, where the transaction may see `seen`; the statements themselves ask for all."""
+async def rows(pools: Pools, link: Link, store: Store, loads: list[int]) -> list[dict[str, Any]]:
+    """All rows of a link, with all columns, where the session may see `loads`; the statements themselves ask for all."""
     read, found = link.read, []
     made, values = compose(
         read, link.by, columns=read.columns, order=link.order, mode="page", filter=where(), per_parent=read.by[link.by].anchor is not None
     )  # fmt: skip
     for asked in store.asked(link):
-        for row in await pools.fetch_individual(seen, made.text, *made.bind(asked | values)):
+        for row in await pools.fetch_individual(loads, made.text, *made.bind(asked | values)):
             found.append({"parent": row[0]} | dict(zip(read.columns, list(row)[-len(read.columns) :], strict=True)))
     return found
 
 
 @pytest.mark.parametrize("link", [link for link in EVERY_LINK if link.access == "individual"], ids=lambda link: link.name)
-async def test_a_load_that_the_transaction_may_not_see_gives_no_row_even_when_it_is_asked_for(
-    pools: Pools, store: Store, link: Link
-) -> None:
+async def test_a_load_that_the_session_may_not_see_gives_no_row_even_when_it_is_asked_for(pools: Pools, store: Store, link: Link) -> None:
     if link.on == "name":  # no file of these has populations
         assert await rows(pools, link, store, store.every) == []
         return
@@ -224,15 +227,58 @@ async def test_whole_statements_see_no_more(pools: Pools, store: Store) -> None:
         "people_of_callset": (wide, None, every),
     }
     assert set(asked) == set(OF_PERSONS)
-    seen = {name: await pools.fetch_individual(every, statement(name), *values) for name, values in asked.items()}
-    assert all(seen.values())
+    found = {name: await pools.fetch_individual(every, statement(name), *values) for name, values in asked.items()}
+    assert all(found.values())
     less = {name: await pools.fetch_individual(store.of("narrow"), statement(name), *values) for name, values in asked.items()}
     assert [(row["cohort"], row["name"]) for row in less.pop("samples_by_name")] == [("narrow", "SON")]
     assert not any(less.values())
 
 
-async def test_a_session_keeps_nothing_of_what_its_last_transaction_was_told(pools: Pools, store: Store) -> None:
-    assert (await pools.fetch_individual(store.every, "SELECT count(*) FROM genotype"))[0][0] > 0
-    assert (await pools.individual.fetch("SELECT count(*) FROM genotype"))[0][0] == 0
+SEEN = "SELECT DISTINCT load_id FROM genotype"
+
+
+async def seen(pools: Pools, loads: list[int]) -> set[int]:
+    return {row[0] for row in await pools.fetch_individual(loads, SEEN)}
+
+
+async def test_a_session_sees_what_it_was_told_for_this_statement(pools: Pools, store: Store) -> None:
+    """One connection, asked by one and another."""
+    narrow, wide, every = map(set, (store.of("narrow"), store.of("wide"), store.every))
+    known = await seen(pools, store.every)
+    assert known & narrow
+    assert known & wide
+    draws = random.Random(0)
+    for _ in range(50):
+        loads = draws.choice([narrow, wide, every, set[int]()])
+        assert await seen(pools, sorted(loads)) == known & loads
+    together = [draws.choice([narrow, wide, every]) for _ in range(30)]
+    found = await asyncio.gather(*(seen(pools, sorted(loads)) for loads in together))
+    assert found == [known & loads for loads in together]
     with pytest.raises(StoreError, match="permission denied"):
-        await pools.fetch("SELECT count(*) FROM genotype")
+        await pools.fetch(SEEN)
+
+
+async def test_a_request_that_ends_while_its_session_is_told_leaves_it_to_be_told_anew(pools: Pools, store: Store) -> None:
+    narrow, wide = store.of("narrow"), store.of("wide")
+    known = await seen(pools, store.every)
+    draws = random.Random(0)
+    ended = 0
+    for n in range(100):
+        asked = asyncio.create_task(seen(pools, wide if n % 2 else narrow))
+        for _ in range(draws.randrange(6)):
+            await asyncio.sleep(0)
+        ended += asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        assert await seen(pools, narrow if n % 2 else wide) == known & {*(narrow if n % 2 else wide)}
+    assert ended > 50
+
+
+def test_nothing_else_reads_by_the_connections_for_persons() -> None:
+    """They may still see what they were told last."""
+    used = {
+        str(path.relative_to(REPOSITORY))
+        for package in ("store", "graph", "loaders", "embedder")
+        for path in (REPOSITORY / package).rglob("*.py")
+        if re.search(r"\.individual\b", path.read_text(encoding="utf-8"))
+    }
+    assert used == {"store/database.py"}
