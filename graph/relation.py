@@ -15,13 +15,14 @@ from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
-from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, compose
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, Statement, compose
 
 from . import names
 from .context import Access, Context, View
 from .cursor import decode_cursor
 from .page import Window
 
+MOST_COMPOSED = 256
 ROOT = 0
 """The parent key of what has no parent."""
 
@@ -135,10 +136,23 @@ class Link:
         return await ctx.loaders[key]
 
     def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
+        shape = (by, order, tuple(columns), mode, after, backward) if ask.where is EVERYTHING else None
+        if shape is not None and shape in self._composed:
+            return self._composed[shape], {}
         per_parent = self.read.by[by].anchor is not None
-        return compose(
+        made = compose(
             self.read, by, columns=columns, order=order, filter=ask.where, mode=mode, after=after, backward=backward, per_parent=per_parent
         )
+        if shape is not None:
+            if len(self._composed) == MOST_COMPOSED:
+                self._composed.clear()
+            self._composed[shape] = made[0]
+        return made
+
+    @functools.cached_property
+    def _composed(self) -> dict[Any, Statement]:
+        """Statements without conditions by their shapes: they are asked most, and a look is less than half of what composing takes."""
+        return {}
 
     @functools.cached_property
     def width(self) -> int:

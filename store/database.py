@@ -24,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from store import embedded
 from store.errors import NotInitialised, ServerError, StoreError
+from store.lending import Lending
 
 OPEN_ROLE = "vkg_open"  # may read everything but individual-level data
 INDIVIDUAL_ROLE = "vkg_individual"  # may read that too, of the loads in vkg.loads
@@ -83,20 +84,23 @@ class Seeing(asyncpg.Connection):
 class Pools:
     """The read way's connections: `open` for what anybody may see, `individual` for what is known of single persons."""
 
-    open: asyncpg.Pool
-    individual: asyncpg.Pool
+    open: Lending
+    individual: Lending
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs a statement on open data. Raises StoreError."""
         with wrap_errors():
-            return await self.open.fetch(sql, *values)
+            return await self.open.run(lambda connection: connection.fetch(sql, *values))
 
     async def fetch_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs a statement that sees, of the tables of individual-level data, the rows of these loads only. Raises StoreError."""
+
+        async def see_and_fetch(connection: Seeing) -> list[asyncpg.Record]:
+            await connection.see(loads)
+            return await connection.fetch(sql, *values)
+
         with wrap_errors():
-            async with self.individual.acquire() as connection:
-                await connection.see(loads)
-                return await connection.fetch(sql, *values)
+            return await self.individual.run(see_and_fetch)
 
     async def close(self) -> None:
         """Waits for what runs, and closes the connections."""
@@ -109,7 +113,7 @@ async def open_pools(url: str | None = None, *, size: int, timeout_ms: int) -> P
     url = url or database_url()
     pool = await open_pool(url, size=size, timeout_ms=timeout_ms)
     try:
-        return Pools(pool, await open_pool(url, size=size, timeout_ms=timeout_ms, role=INDIVIDUAL_ROLE))
+        return Pools(Lending(pool), Lending(await open_pool(url, size=size, timeout_ms=timeout_ms, role=INDIVIDUAL_ROLE)))
     except BaseException:
         pool.terminate()
         raise
