@@ -5,6 +5,7 @@ variant -> (score of a method; consequence; position) -> gene -> (expression, sp
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -133,7 +134,12 @@ async def cells_of(
 async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, dict[str, _Target]]:
     """By variant and gene why the one may act on the other."""
     found: dict[int, defaultdict[str, _Target]] = {key: defaultdict(_Target) for key in keys}
-    for key, row in await read_all(ctx, view, V2F, "variant", keys, where=where(above_threshold={})):
+    scores, consequences, touched = await asyncio.gather(
+        read_all(ctx, view, V2F, "variant", keys, where=where(above_threshold={})),
+        read_all(ctx, view, CONSEQUENCE, "variant", keys),
+        read_all(ctx, view, GENE, "touched", keys, columns=("gene_id",)),
+    )
+    for key, row in scores:
         if (gene := row["target_id"]) is not None:
             target = found[key][gene]
             target.scores += 1
@@ -141,13 +147,13 @@ async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, d
                 score = object_of(V2FScore, row, view)
                 target.evidence.append(TargetEvidence(kind=TargetKind.V2F, v2f_score=score, consequence=None))
     severest: dict[tuple[int, str], dict[str, Any]] = {}
-    for key, row in await read_all(ctx, view, CONSEQUENCE, "variant", keys):
+    for key, row in consequences:
         if row["target_id"] is not None and not _NEAR.issuperset(row["terms"]):
             severest.setdefault((key, row["target_id"]), row)
     for (key, gene), row in severest.items():
         consequence = object_of(TranscriptConsequence, row, view)
         found[key][gene].evidence.append(TargetEvidence(kind=TargetKind.CONSEQUENCE, v2f_score=None, consequence=consequence))
-    for key, row in await read_all(ctx, view, GENE, "touched", keys, columns=("gene_id",)):
+    for key, row in touched:
         found[key][row["gene_id"]].evidence.append(TargetEvidence(kind=TargetKind.POSITION, v2f_score=None, consequence=None))
     return {key: dict(genes) for key, genes in found.items()}
 
