@@ -125,6 +125,12 @@ class Selection:
     needs: tuple[str, ...] = ()
     build: Callable[[int, list[Sequence[Any]]], list[dict[str, Any]]] = lambda count, columns: []
 
+    @cached_property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that it needs of rows that are read by their own keys."""
+        needs = _row_needs(self)
+        return tuple(name for name in entities[self.type].identity.read.columns if name in needs)
+
 
 class Compiler:
     """Makes plans of the operations of a schema."""
@@ -350,8 +356,3 @@ def _row_needs(selection: Selection) -> set[str]:
         if branch.how == "row":
             found |= {need for below in branch.below.values() for need in _row_needs(below)}
     return found
-
-
-def identity_columns(selection: Selection, type_name: str) -> tuple[str, ...]:
-    """The columns that a selection needs of the rows of a type that are read by their own keys."""
-    return tuple(name for name in entities[type_name].identity.read.columns if name in _row_needs(selection))

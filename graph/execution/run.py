@@ -23,7 +23,7 @@ from store.read import COUNT_LIMIT
 from .batches import Batch, Followed
 from .frames import Frame, Objects, Place, Records, cursor_of
 from .nulls import Failure, settled
-from .plan import Branch, Column, Part, Selection, Slot, identity_columns
+from .plan import Branch, Column, Part, Selection, Slot
 
 
 class Run:
@@ -346,7 +346,7 @@ class Run:
 
         async def rows(kind: str, view: View, members: list[int]) -> None:
             link = entities[kind].identity
-            columns = identity_columns(branch.below[kind], kind)
+            columns = branch.below[kind].identity
             batch = self._rows(link, view, columns, Window(), {})
             keys = await batch.load(items[n].key for n in members)
             starts = {key: start for key in keys for start, end in (batch.known[key],) if start < end}
