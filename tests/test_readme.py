@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+import vkg
 from graph.app import application
 from graph.commands import settings
+from tests.command_line import run
+from tests.conftest import TEMPLATE, database
 from tests.graph.neighbours import rounded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,17 +28,19 @@ CELLS = (ROOT / "docs" / "cells.md").read_text()
 EMBEDDINGS = (ROOT / "docs" / "embeddings.md").read_text()
 
 
-def _vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"VKG_DATABASE_URL": url}
-    return subprocess.run([sys.executable, "-m", "vkg", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+@pytest.fixture(scope="module")
+def demo_url(_template: str) -> Iterator[str]:
+    """URL of a store with the demo data, as `vkg demo` loads them."""
+    with database(_template, TEMPLATE) as url:
+        loaded = run(url, "demo", "--no-serve")
+        assert loaded.code == 0, loaded.err
+        yield url
 
 
-async def test_queries_have_the_answers_that_the_documentation_shows(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = _vkg(store_url, "demo", "--no-serve")
-    assert loaded.returncode == 0, loaded.stderr
+async def test_queries_have_the_answers_that_the_documentation_shows(demo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     curl = shlex.split(re.search(r"^curl .*$", README, re.MULTILINE)[0])  # type: ignore[index]
     shown = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])  # type: ignore[index]
-    monkeypatch.setenv("VKG_DATABASE_URL", store_url)
+    monkeypatch.setenv("VKG_DATABASE_URL", demo_url)
     app = application(settings())
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
@@ -60,18 +64,19 @@ async def test_queries_have_the_answers_that_the_documentation_shows(store_url: 
     assert last["sample"]["variants"]["edges"][0]["gt"] == "1|1"
     assert len(last["gene"]["variants"]["nodes"]) == min(3, last["gene"]["variants"]["totalCount"]) > 0
 
+
+def test_commands_print_what_the_documentation_shows(demo_url: str) -> None:
     commands = re.findall(r"^\$ vkg (.*)\n((?:[^$`].*\n)+)", SHARING, re.MULTILINE)
     assert len(commands) == 3
     for command, written in commands:
-        assert _vkg(store_url, *shlex.split(command)).stdout == written
+        assert run(demo_url, *shlex.split(command)).out == written
 
 
-def test_a_second_demo_loads_nothing_again(store_url: str) -> None:
-    assert _vkg(store_url, "demo", "--no-serve").returncode == 0
-    again = _vkg(store_url, "demo", "--no-serve")
-    assert again.returncode == 0
-    assert again.stdout.count("is loaded already") == 7
-    assert again.stdout.splitlines()[-1] == "annotation: 0 variants embedded, 24,990 in all"
+def test_a_second_demo_loads_nothing_again(demo_url: str) -> None:
+    again = run(demo_url, "demo", "--no-serve")
+    assert again.code == 0
+    assert again.out.count("is loaded already") == 7
+    assert again.out.splitlines()[-1] == "annotation: 0 variants embedded, 24,990 in all"
 
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
@@ -102,14 +107,8 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     help_of: dict[str, str] = {}
     for command, rest in sorted(found):
         if command not in help_of:
-            shown = subprocess.run(
-                [sys.executable, "-m", "vkg", *command.split(), "--help"],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                env=os.environ | {"COLUMNS": "200"},
-            )
-            assert shown.returncode == 0, f"vkg {command}: {shown.stderr}"
+            shown = CliRunner().invoke(vkg.app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+            assert shown.exit_code == 0, f"vkg {command}: {shown.output}"
             help_of[command] = shown.stdout
         for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", rest):
             assert option in help_of[command], f"vkg {command} {option}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from graph.changes import Change, changes
 from graph.errors import UserError
+from tests.command_line import run
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASES = "v[0-9]*.[0-9]*.[0-9]*"
@@ -88,9 +88,8 @@ def test_the_command_names_changes_and_fails_where_clients_break(tmp_path: Path)
         ("{", 2, ""),
     ):
         (tmp_path / "old.graphql").write_text(text)
-        command = [sys.executable, "-m", "vkg", "schema", "--against", str(tmp_path / "old.graphql")]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stdout) == (code, said), done.stderr
+        done = run("", "schema", "--against", str(tmp_path / "old.graphql"))
+        assert (done.code, done.out) == (code, said), done.err
 
 
 # ---- against the last release

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import psycopg
 import pytest
 import torch
 
-import vkg
+from tests import command_line
 from tests.conftest import ROOT
-from tests.embedder.asked import Command, Said
+from tests.embedder.asked import Command
 from tests.store.vectors import Conn
 
 REAL_TOKENIZER = ROOT.parent / "shared" / "data" / "dnabert2" / "tokenizer.json"
@@ -49,16 +49,6 @@ def store(url: str) -> Iterator[Conn]:
 
 
 @pytest.fixture
-def command(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(url: str) -> Command:
     """Runs `vkg ...` in this process: command("embed", ...) -> exit code and what was printed."""
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vkg", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            vkg.main()
-        code = ended.value.code or 0
-        assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
-
-    return run
+    return functools.partial(command_line.run, url)

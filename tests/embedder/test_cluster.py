@@ -32,6 +32,7 @@ from store.errors import OutputError, StoreError
 from store.genome import initialise
 from store.load import Load
 from tests.conftest import ROOT
+from tests.embedder.forks import quick_processes
 from tests.graph.loading import load_vcf, write_vcf
 from tests.graph.neighbours import read_neighbours, register
 from tests.store.vectors import Conn
@@ -169,6 +170,7 @@ def test_what_does_not_begin_leaves_no_process(monkeypatch: pytest.MonkeyPatch) 
 def url(store_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of this test's own, which is the one that commands use."""
     monkeypatch.setenv("VKG_DATABASE_URL", store_url)
+    quick_processes(monkeypatch)
     with psycopg.connect(store_url, autocommit=True) as conn:
         initialise(conn, GRCH37)
     return store_url

@@ -23,6 +23,7 @@ from embedder.models import annotation, dnabert2
 from embedder.windows import Variant, Window, window
 from store import embedding_index
 from store.reference import Reference
+from tests.command_line import run
 from tests.conftest import ROOT
 from tests.embedder import annotated
 from tests.embedder.asked import Command, Said, models, refused
@@ -271,10 +272,9 @@ def test_a_folder_is_no_name_that_it_has_to_have(store: Conn, url: str, command:
     assert lines[0] == "lab/dnabert2@2026  3 vectors of 24 numbers, 40 bases on either side, variant, fp32, not indexed"
 
 
-def test_a_database_without_a_store_is_told_so(empty_url: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VKG_DATABASE_URL", empty_url)
+def test_a_database_without_a_store_is_told_so(empty_url: str) -> None:
     for arguments in (("embed",), ("models", "list"), ("models", "remove", "x")):
-        refused(command(*arguments), "vkg init")
+        refused(run(empty_url, *arguments), "vkg init")
 
 
 def test_what_needs_no_network_needs_no_torch(url: str) -> None:

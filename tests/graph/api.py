@@ -16,9 +16,12 @@ from anyio.from_thread import start_blocking_portal
 
 from graph import app as graph_app
 from graph.app import Settings, application
+from graph.schema import build, sdl
 from tests.graph.both import Both
 
 JSON = dict[str, Any]
+BUILD, SDL = functools.cache(build), functools.cache(sdl)
+"""The schema, which is the same for every application, is built and printed once."""
 
 
 class Api:
@@ -32,6 +35,8 @@ class Api:
         self._portal = self._stack.enter_context(start_blocking_portal())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(graph_app, "Executor", Both)
+            patch.setattr(graph_app, "build", BUILD)
+            patch.setattr(graph_app, "sdl", SDL)
             self.app = application(self.settings)
         self._stack.enter_context(self._portal.wrap_async_context_manager(self.app.router.lifespan_context(self.app)))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://vkg", timeout=60)

@@ -18,7 +18,7 @@ from graph.execution.nulls import first_of_each_null
 
 PASSING = {"TIMEOUT", "STORE_UNAVAILABLE"}
 """Codes of errors that come and go."""
-OFTEN = 20
+OFTEN = 8
 """A document that a test asks about thousands of variants is compared so many times."""
 
 

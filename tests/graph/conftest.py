@@ -6,11 +6,11 @@ or unloads takes a copy (`own_demo`, `own_annotated`, `own_family`), or an empty
 
 from __future__ import annotations
 
+import functools
 import gzip
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ import pytest
 
 from embedder.commands import embed
 from graph.app import Settings
-from store import embedded
 from store.assembly import GRCH37
 from store.genome import initialise, register_reference
 from store.reference import Reference
-from tests.conftest import REAL
+from tests.conftest import REAL, database
 from tests.graph.api import Api
 from tests.graph.loading import load_enformer, load_genes, load_ibd, load_metacells, load_samples, load_scores, load_v2f, load_vcf
 from tests.graph.segments import REAL_RUNS, File, World, read_run
@@ -73,17 +72,7 @@ def sites(demo_vcf: Path) -> list[Site]:
 @pytest.fixture(scope="session")
 def clone(_template: str) -> Clone:
     """`with clone(template) as url`: a database of its own, a copy of another one of this server."""
-    numbers = itertools.count()
-
-    @contextmanager
-    def clone(template: str) -> Iterator[str]:
-        name = f"graph_{next(numbers)}"
-        with psycopg.connect(_template, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-            yield _template.replace(f"/{embedded.NAME}?", f"/{name}?")
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    return clone
+    return functools.partial(database, _template)
 
 
 def _name(url: str) -> str:

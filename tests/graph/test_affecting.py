@@ -234,7 +234,7 @@ def test_pages_go_over_windows_and_chromosomes_without_loss_or_repeat(world: Wor
 
     crossing = several = 0
     for n, (asked, expected) in enumerate(draws(91, 42, draw)):
-        size = (1, 2, 3, 7, 50, 1000)[n % 6] if len(expected) < 60 else (11, 50, 1000)[n % 3]
+        size = (1, 2, 3, 7, 50, 1000)[n % 6] if len(expected) < 60 else (37, 90, 1000)[n % 3]
         names = [name_of(v) for v in expected]
         for backward in (False, True):
             assert world.asked(asked, size, backward) == names, (asked, size, backward)

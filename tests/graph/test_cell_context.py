@@ -246,17 +246,17 @@ def test_what_cannot_be_asked_is_said(demo: Api, arguments: str, code: str) -> N
 
 
 def test_cells_of_a_hundred_variants_take_as_many_statements_as_those_of_one(world: World) -> None:
-    """What names mean, the variants; scores, consequences, genes there, expression; then the genes, the metacells and the target genes of scores."""
+    """The variants; scores, consequences, genes there, expression; then the genes, the metacells and the target genes of scores."""
     query = """query ($ids: [String!]!) { variants(ids: $ids, first: 100) { nodes { name cellContext(minExpression: 0, first: 5) { mean z gene { symbol } metacell { name }
         evidence { kind v2fScore { linkScore targetGene { geneId } } consequence { terms } } } } } }"""
     names = [name for name, site in world.sites.items() if len({e["kind"] for of in world.evidence(site).values() for e in of}) == 3]
     many = random.Random(4).sample(sorted(world.sites), 99) + names[:1]
     one, hundred = (world.api.cost(query, {"ids": ids})["statements"] for ids in (names[:1], many))
-    assert one == hundred == 9
+    assert one == hundred == 8
     found = world.api.data(query, {"ids": many})["variants"]["nodes"]
     assert len(found) == 100
     assert sum(bool(node["cellContext"]) for node in found) > 20
-    assert world.api.cost(query.replace("mean z gene { symbol } metacell { name }", "mean"), {"ids": many})["statements"] == 7
+    assert world.api.cost(query.replace("mean z gene { symbol } metacell { name }", "mean"), {"ids": many})["statements"] == 6
 
 
 def test_from_a_variant_to_the_cells_in_one_query_with_a_statement_for_each_link(demo: Api, sites: list[Site]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from embedder.cluster_commands import cluster_variants
 from store import release
+from tests.embedder.forks import quick_processes
 from tests.graph.api import OF_PAGE, PAGE, WINDOW, Api
 from tests.graph.cells import read_gtf
 from tests.graph.conftest import DEMO, Clone, Serve, Site, settings
@@ -36,6 +37,7 @@ def make(url: str, **options: Any) -> None:
     """Makes clusters, as `vkg cluster` does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VKG_DATABASE_URL", url)
+        quick_processes(patch)
         cluster_variants(**options)
 
 

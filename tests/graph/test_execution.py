@@ -119,7 +119,9 @@ async def test_documents_and_what_is_made_of_them_do_not_grow_without_bound() ->
     for n in range(2 * CACHED_DOCUMENTS):
         await executor.run(ctx, f"query Q{n} {{ __typename }}", None, None)
     assert len(executor._documents.kept) == CACHED_DOCUMENTS
-    query = "query ($id: String!, $first: Int!) { __typename variant(id: $id) @skip(if: true) { similar(first: $first) { nodes { name } } } }"
+    query = (
+        "query ($id: String!, $first: Int!) { __typename variant(id: $id) @skip(if: true) { similar(first: $first) { nodes { name } } } }"
+    )
     costs = []
     for n in range(1, 3 * KEPT):
         answer = await executor.run(ctx, query, {"id": str(n), "first": n}, None)

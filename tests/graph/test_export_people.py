@@ -23,6 +23,7 @@ from graph.export_people import Found, Row
 from store import release
 from store.assembly import GRCH37
 from store.database import open_pools
+from tests.command_line import run
 from tests.graph.api import JSON, Api
 from tests.graph.conftest import ROOT
 from tests.graph.loading import load_ibd, load_vcf, write_vcf
@@ -68,12 +69,6 @@ def shared(url: str, *people: str, least: float = 0, source: str | None = None, 
 def variants(url: str, *people: str, least: float = 0, only: bool = False, source: str | None = None, **more: Any) -> str:
     place = [more.pop(name, default) for name, default in (("region", None), ("gene", None), ("flank", 0), ("filter", None))]
     return write(url, export_people.variants_in_ibd, *people, least, only, source, *place, **more)
-
-
-def vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"VKG_DATABASE_URL": url}
-    command = [sys.executable, "-m", "vkg", "query", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
 # ---- the same as the API
@@ -199,20 +194,22 @@ def test_variants_in_segments_are_those_of_the_api(demo: Api, demo_url: str, ask
 
 
 def test_the_commands_write_to_the_terminal_and_to_files(demo_url: str, tmp_path: Path) -> None:
-    on_terminal = vkg(demo_url, "ibd-shared", *PAIR, "--min-length", "1.5")
-    assert (on_terminal.returncode, on_terminal.stderr) == (0, "")
-    assert on_terminal.stdout == shared(demo_url, *PAIR, least=1.5)
-    regions = vkg(demo_url, "hbd-regions", "1000G/HG01531", "--source", "HAP_IBD", "--json")
-    assert [segment["start"] for segment in json.loads(regions.stdout)["segments"]] == [1_570_398, 1_000_341]
-    people = vkg(demo_url, "relatives", PAIR[0], "--min-total", "1.5", "--first", "1", "--population", "FIN")
-    assert [row["relative"] for row in table(people.stdout)] == [PAIR[1]]
+    on_terminal = run(demo_url, "query", "ibd-shared", *PAIR, "--min-length", "1.5")
+    assert (on_terminal.code, on_terminal.err) == (0, "")
+    assert on_terminal.out == shared(demo_url, *PAIR, least=1.5)
+    regions = run(demo_url, "query", "hbd-regions", "1000G/HG01531", "--source", "HAP_IBD", "--json")
+    assert [segment["start"] for segment in json.loads(regions.out)["segments"]] == [1_570_398, 1_000_341]
+    people = run(demo_url, "query", "relatives", PAIR[0], "--min-total", "1.5", "--first", "1", "--population", "FIN")
+    assert [row["relative"] for row in table(people.out)] == [PAIR[1]]
     for name, options in (("v.tsv", []), ("v.tsv.gz", []), ("v.jsonl.gz", ["--json"]), ("v.jsonl", ["--json"])):
-        done = vkg(demo_url, "variants-in-ibd", *PAIR, "--shared-only", "--gene", "SIRPA", *options, "--output", str(tmp_path / name))
-        assert (done.returncode, done.stdout) == (0, "")
+        done = run(
+            demo_url, "query", "variants-in-ibd", *PAIR, "--shared-only", "--gene", "SIRPA", *options, "--output", str(tmp_path / name)
+        )
+        assert (done.code, done.out) == (0, "")
         content = (tmp_path / name).read_bytes()
         text = gzip.decompress(content).decode() if name.endswith(".gz") else content.decode()
         assert text == variants(demo_url, *PAIR, only=True, gene="SIRPA", as_json=bool(options))
-        assert done.stderr == f"{len(text.splitlines()) - (not options):,} rows in {tmp_path / name}\n"
+        assert done.err == f"{len(text.splitlines()) - (not options):,} rows in {tmp_path / name}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v.jsonl", "v.jsonl.gz", "v.tsv", "v.tsv.gz"]
 
 
@@ -236,11 +233,11 @@ def test_the_commands_write_to_the_terminal_and_to_files(demo_url: str, tmp_path
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_answered_is_one_message_and_exit_code_2(demo_url: str, arguments: list[str], said: str) -> None:
-    done = vkg(demo_url, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert done.stderr.startswith("vkg: ")
-    assert "Traceback" not in done.stderr
+    done = run(demo_url, "query", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.startswith("vkg: ")
+    assert "Traceback" not in done.err
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(demo_url: str) -> None:
@@ -284,7 +281,7 @@ def test_a_named_release_keeps_its_run(own_demo: str, tmp_path: Path) -> None:
     assert shared(own_demo, *PAIR) == after
     (row,) = table(after)
     assert (row["dataset"], row["total_cm"], row["relationship"], row["degree"]) == ("later", "20", "DISTANT", "8")
-    assert vkg(own_demo, "ibd-shared", *PAIR, "--release", "first").stdout == before
+    assert run(own_demo, "query", "ibd-shared", *PAIR, "--release", "first").out == before
 
 
 # ---- a file is there when it is complete, or not at all

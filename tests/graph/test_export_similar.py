@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 import random
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +27,9 @@ from store import release
 from store.assembly import GRCH37
 from store.database import open_pools
 from store.reference import Reference
+from tests.command_line import run
 from tests.graph.api import JSON
-from tests.graph.conftest import FASTA, ROOT, Clone, Site, embed_annotation
+from tests.graph.conftest import FASTA, Clone, Site, embed_annotation
 from tests.graph.known import DISEASE, RS, World, facts, make_world, pairs, ranked, similar, write_clinical
 from tests.graph.loading import load_vcf, write_vcf
 from tests.graph.neighbours import ROUNDING
@@ -321,11 +319,6 @@ def test_pairs_take_no_memory_by_the_square() -> None:
 # ---- the commands
 
 
-def vkg(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vkg", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"VKG_DATABASE_URL": url}, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -355,22 +348,22 @@ def test_options_that_contradict_each_other_are_refused(arguments: str, said: st
 
 def test_the_commands_write_to_the_terminal_and_to_files(world: World, tmp_path: Path) -> None:
     near = ["--model", "annotation", "--top", "5", "--min-similarity", "0.9"]
-    on_terminal = vkg(world.url, "similar", "rs4813331", *near)
+    on_terminal = run(world.url, "similar", "rs4813331", *near)
     expected = similar(world.url, "rs4813331", "annotation", top=5, least=0.9)
-    assert (on_terminal.returncode, on_terminal.stdout, on_terminal.stderr) == (0, expected.text, "")
+    assert (on_terminal.code, on_terminal.out, on_terminal.err) == (0, expected.text, "")
     for name, options in (("s.tsv", []), ("s.json.gz", ["--json"])):
-        done = vkg(world.url, "similar", "rs4813331", *near, *options, "--output", str(tmp_path / name))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", f"5 rows in {tmp_path / name}\n")
+        done = run(world.url, "similar", "rs4813331", *near, *options, "--output", str(tmp_path / name))
+        assert (done.code, done.out, done.err) == (0, "", f"5 rows in {tmp_path / name}\n")
     assert (tmp_path / "s.tsv").read_text() == expected.text
     assert len(json.loads(gzip.decompress((tmp_path / "s.json.gz").read_bytes()))["similar"]) == 5
-    found = vkg(world.url, "similar", "--pairs", "--gene", "SIRPA", "--model", "noise", "--top", "3", "--json")
-    assert [json.loads(line)["similarity"] for line in found.stdout.splitlines()] == [
+    found = run(world.url, "similar", "--pairs", "--gene", "SIRPA", "--model", "noise", "--top", "3", "--json")
+    assert [json.loads(line)["similarity"] for line in found.out.splitlines()] == [
         float(row["similarity"]) for row in pairs(world.url, "noise", gene="SIRPA", top=3).rows
     ]
     name = world.within("noise", 1_880_000, 1_900_000)[0]
-    first = vkg(world.url, "similar", "--to-class", "pathogenic,Likely_Pathogenic", "--id", name, "--model", "noise")
-    assert first.stdout == ranked(world.url, Candidates(ids=[name]), DISEASE, "noise").text
-    assert first.stderr.count("It is no classification of a variant, and no probability of disease.") == 1
+    first = run(world.url, "similar", "--to-class", "pathogenic,Likely_Pathogenic", "--id", name, "--model", "noise")
+    assert first.out == ranked(world.url, Candidates(ids=[name]), DISEASE, "noise").text
+    assert first.err.count("It is no classification of a variant, and no probability of disease.") == 1
     output = tmp_path / "facts.jsonl.gz"
     asked = [
         "--gene",
@@ -386,11 +379,11 @@ def test_the_commands_write_to_the_terminal_and_to_files(world: World, tmp_path:
         "4",
         "--json",
     ]
-    done = vkg(world.url, "annotate", *asked, "--output", str(output))
+    done = run(world.url, "annotate", *asked, "--output", str(output))
     of = Candidates(gene="SIRPA", filter="{type: [DELETION]}")
     assert gzip.decompress(output.read_bytes()).decode() == facts(world.url, of, Fuzzy("noise", 0.7, 4), as_json=True).text
-    assert done.returncode == 0
-    assert done.stderr.endswith(f" rows in {output}\n")
+    assert done.code == 0
+    assert done.err.endswith(f" rows in {output}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["facts.jsonl.gz", "s.json.gz", "s.tsv"]
 
 
@@ -406,7 +399,7 @@ def test_the_commands_write_to_the_terminal_and_to_files(world: World, tmp_path:
     ],
 )
 def test_what_cannot_be_answered_is_one_message_and_exit_code_2(world: World, arguments: str, said: str) -> None:
-    done = vkg(world.url, *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    done = run(world.url, *arguments.split())
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert "Traceback" not in done.err

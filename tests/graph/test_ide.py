@@ -12,8 +12,7 @@ from graphql import OperationDefinitionNode, parse, validate
 
 from graph import ide
 from graph.ide import bundle
-from graph.schema import build
-from tests.graph.api import Api
+from tests.graph.api import BUILD, Api
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPERATIONS = sorted((ROOT / "examples" / "operations").glob("*.graphql"))
@@ -35,7 +34,7 @@ def test_an_example_is_valid_and_has_data(path: Path, demo: Api) -> None:
     text = path.read_text()
     assert re.match(r"# [A-Z].*\?\n", text), "the first line is the question, in words"
     document = parse(text)
-    assert validate(build()._schema, document) == []
+    assert validate(BUILD()._schema, document) == []
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     assert len(operations) == 1
     assert operations[0].name is not None

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from graphql import FieldNode, GraphQLInterfaceType, GraphQLObjectType, TypeInfo, TypeInfoVisitor, Visitor, parse, visit
 
-from graph.schema import build
-from tests.graph.api import Api
+from tests.graph.api import BUILD, Api
 from tests.graph.neighbours import rounded
 
 QUERIES = sorted((Path(__file__).resolve().parent.parent / "queries").glob("*.graphql"))
@@ -41,7 +40,7 @@ def test_a_saved_operation_gives_its_saved_answer(path: Path, demo: Api, annotat
 
 
 def test_saved_operations_cover_every_field() -> None:
-    schema = build()._schema
+    schema = BUILD()._schema
     covered: set[str] = set()
 
     class Fields(Visitor):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from loaders.v2f_job import v2f_job
 from store.assembly import GRCH37, GRCH38
 from store.load import AlreadyLoaded
 from store.variant_key import decode
+from tests.command_line import run
 from tests.conftest import ROOT
 from tests.loaders.test_lift import BOTH, NEW, chain
 
@@ -81,9 +79,8 @@ def test_without_a_lift_the_ledger_and_the_rows_have_none(grch38: Conn, write: A
 def test_the_commands_lift(grch38: Conn, store_url: str, write: Any, write_fasta: Any, command: list[str]) -> None:
     path = write("#chrom\tpos\tref\talt\t" + ("AF" if command == ["frequencies"] else "score") + "\n20\t203\tG\tA\t0.5\n", "in.tsv")
     options = ["--reference", str(write_fasta({"20": NEW})), "--lift", str(write(BOTH))]
-    arguments = [sys.executable, "-m", "vkg", "load", *command, str(path), *options]
-    done = subprocess.run(arguments, cwd=ROOT, env=os.environ | {"VKG_DATABASE_URL": store_url}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = run(store_url, "load", *command, str(path), *options)
+    assert done.code == 0, done.err
     table = {"scores": "variant_score", "frequencies": "population_frequency"}.get(command[0], "v2f_score")
     assert grch38.execute(f"SELECT source_locus FROM {table}").fetchall() == [("20:203:G:A",)]
     assert grch38.execute("SELECT options->'lift'->>'from' FROM load").fetchall() == [("GRCh37",)]

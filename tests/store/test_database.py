@@ -19,6 +19,7 @@ import pytest
 
 from store import database, embedded, migrate
 from store.errors import NotInitialised, ServerError, StoreError
+from tests.conftest import VOLATILE
 
 PASSWORD = "p@ss:w/rd%?#"
 
@@ -27,7 +28,7 @@ PASSWORD = "p@ss:w/rd%?#"
 def serving(binaries: Path, *initdb: str) -> Iterator[str]:
     """Run some PostgreSQL's executables as a server of its own, and yield the folder of its socket."""
     account = embedded._server_account()
-    folder = Path(tempfile.mkdtemp(prefix="vkg-other-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="vkg-other-", dir=VOLATILE))
     if account:
         os.chown(folder, account.uid, account.gid)
     data = folder / "data"

@@ -23,6 +23,7 @@ import pytest
 
 from store import embedded
 from store.errors import ServerError
+from tests.conftest import VOLATILE
 
 ROOT = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
@@ -32,7 +33,7 @@ NOBODY = 65534
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that everybody may pass through, as sockets and the server of root need it."""
-    path = Path(tempfile.mkdtemp(prefix="vkg-embedded-", dir="/tmp")).resolve()
+    path = Path(tempfile.mkdtemp(prefix="vkg-embedded-", dir=VOLATILE)).resolve()
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from store.embedding import Model, Rows, Vectors, find_model
 from store.variant_key import encode
 
 Conn = psycopg.Connection[Any]
+Connected = Callable[[], Conn]
 Locus = tuple[int, int, str, str]
 PLAIN = Model("plain", "local", "ab12", 5, 500, "variant", "fp32", "beef", ["sequence"])
 
@@ -53,3 +56,21 @@ def stored(conn: Conn, name: str = PLAIN.name) -> dict[int, tuple[np.ndarray, fl
 def tasks(conn: Conn) -> list[tuple[int, int]]:
     """The stretches of keys that wait."""
     return conn.execute("SELECT lo, hi FROM embedding_task ORDER BY lo").fetchall()
+
+
+def in_tasks(conn: Conn, keys: list[int]) -> list[int]:
+    """In how many tasks each key is."""
+    stretches = tasks(conn)
+    return [sum(lo <= key < hi for lo, hi in stretches) for key in keys]
+
+
+def at_once(another: Connected, count: int, job: Callable[[Conn, int], Any]) -> list[Any]:
+    """What a job gives that is begun so many times at one moment, each with a connection and a number of its own."""
+    barrier = threading.Barrier(count)
+
+    def run(conn: Conn, number: int) -> Any:
+        barrier.wait()
+        return job(conn, number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return [done.result() for done in [pool.submit(run, another(), number) for number in range(count)]]
