@@ -19,7 +19,7 @@ import strawberry
 
 from store.annotation import CONSEQUENCE
 from store.gene import GENE
-from store.metacell import METACELL, PROFILE, metacell_id
+from store.metacell import METACELL, PROFILE, metacell_id, reals
 from store.read import where
 from store.v2f import V2F
 
@@ -116,19 +116,49 @@ async def cells_of(
     highest."""
     targets = await _targets(ctx, view, keys)
     genes = sorted({gene for found in targets.values() for gene in found})
-    best: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
+    best: dict[str, list[tuple[Any, _Profile]]] = {}
     seen: set[tuple[str, int]] = set()
-    for gene, profile in await read_all(ctx, view, PROFILE, "gene", genes, where=where(dataset=datasets)) if genes else ():
-        if (gene, profile["load_id"]) not in seen:  # a dataset may have a gene by several names: the surest comes first
-            seen.add((gene, profile["load_id"]))
-            best.setdefault(gene, []).extend(_expressing(profile, least, first))
+    for gene, row in await read_all(ctx, view, PROFILE, "gene", genes, where=where(dataset=datasets)) if genes else ():
+        if (gene, row["load_id"]) not in seen:  # a dataset may have a gene by several names: the surest comes first
+            seen.add((gene, row["load_id"]))
+            profile = _Profile(row["load_id"], row["gene"], row["tau"], reals(row["mean"]), reals(row["percent"]), reals(row["z"]))
+            best.setdefault(gene, []).extend((rank, profile) for rank in profile.ranked(least, first))
     answer = []
     for key, found in targets.items():
-        ranked = sorted((((*rank, gene), values) for gene in found for rank, values in best.get(gene, ())), key=itemgetter(0))
-        for (*_, gene), values in ranked[:first]:
+        ranked = sorted((((*rank, gene), profile) for gene in found for rank, profile in best.get(gene, ())), key=itemgetter(0))
+        for (_, _, metacell, gene), profile in ranked[:first]:
             target = found[gene]
-            answer.append((key, CellContext(gene_id=gene, evidence=target.evidence, score_count=target.scores, **values)))
+            cell = CellContext(gene_id=gene, evidence=target.evidence, score_count=target.scores, **profile.values(metacell))
+            answer.append((key, cell))
     return answer
+
+
+@dataclass
+class _Profile:
+    """A gene in all metacells of a load: (n,) float32 each."""
+
+    load_id: int
+    name: str
+    tau: float | None
+    mean: Any
+    percent: Any
+    z: Any
+
+    def ranked(self, least: float, first: int) -> Iterator[tuple[float, float, int]]:
+        """(rank by specificity, rank by expression, metacell) of at most `first` metacells that express the gene, most specifically first."""
+        mean = self.mean
+        expressing = np.flatnonzero((mean >= np.float32(least)) & (mean > 0))
+        z = self.z[expressing] if self.z is not None else np.zeros(len(expressing), np.float32)
+        for place in expressing[np.lexsort((expressing, -mean[expressing], -z))][:first].tolist():
+            specific = -float(self.z[place]) if self.z is not None else math.inf
+            yield specific, -float(mean[place]), metacell_id(self.load_id, place)
+
+    def values(self, metacell: int) -> dict[str, Any]:
+        """What is said of the gene in a metacell of the load."""
+        place = metacell - metacell_id(self.load_id, 0)
+        values = {name: getattr(self, name) for name in ("mean", "percent", "z")}
+        found = {name: shortest(listed[place]) if listed is not None else None for name, listed in values.items()}
+        return found | {"metacell_id": metacell, "gene_name": self.name, "tau": shortest(self.tau)}
 
 
 async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, dict[str, _Target]]:
@@ -156,22 +186,6 @@ async def _targets(ctx: Context, view: View, keys: Sequence[int]) -> dict[int, d
     for key, row in touched:
         found[key][row["gene_id"]].evidence.append(TargetEvidence(kind=TargetKind.POSITION, v2f_score=None, consequence=None))
     return {key: dict(genes) for key, genes in found.items()}
-
-
-def _expressing(profile: dict[str, Any], least: float, first: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """(rank, values) of at most `first` metacells that express a gene, most specifically first."""
-    means, percents, zs = (profile[name] for name in ("mean", "percent", "z"))
-    mean = np.array(means, np.float32)
-    expressing = np.flatnonzero((mean >= np.float32(least)) & (mean > 0))
-    z = np.array(zs, np.float32)[expressing] if zs is not None else np.zeros(len(expressing), np.float32)
-    for place in expressing[np.lexsort((expressing, -mean[expressing], -z))][:first].tolist():
-        metacell = metacell_id(profile["load_id"], place)
-        values = {
-            name: shortest(listed[place]) if listed is not None else None
-            for name, listed in (("mean", means), ("percent", percents), ("z", zs))
-        }
-        values |= {"metacell_id": metacell, "gene_name": profile["gene"], "tau": shortest(profile["tau"])}
-        yield (-zs[place] if zs is not None else math.inf, -means[place], metacell), values
 
 
 def shortest(value: float | None) -> float | None:

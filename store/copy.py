@@ -1,7 +1,7 @@
 """Batches into tables: Arrow record batches are encoded by pgpq and sent by binary COPY.
 
 A loader yields `Chunk`s. Each is written in one transaction (load.Load.write). Identity rows (`variant`) pass
-through a temporary stage, because other loads have some of them already; observations are new rows of a new load and
+through a temporary stage where other loads may have some of them already; observations are new rows of a new load and
 are copied directly, after rows that repeat an earlier one of the load were taken out.
 """
 
@@ -28,7 +28,7 @@ LINE = "_line"
 REPEATED = "repeated record"
 """Reason of rejects that repeat an earlier row of their load."""
 
-_ENCODE_ROWS = 20_000
+_ENCODE_ROWS = 5_000  # some hundred kB: they are made while the server still reads those before
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,20 @@ def keep(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
     return rows if mask.all() else rows.filter(pa.array(mask))
 
 
-def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch) -> int:
-    """Adds the variants that the store does not have yet. Returns how many they were."""
+def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch, *, alone: bool = False) -> int:
+    """Adds the variants that the store does not have yet. Returns how many they were.
+
+    `alone` says that nobody else adds any before this transaction ends: then those that no stored one lies among are copied straight in, which takes a
+    third of the time.
+    """
     with conn.cursor() as cursor:
+        if alone and rows.num_rows:
+            keys = rows.column("variant_key").to_numpy()
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM variant WHERE variant_key BETWEEN %s AND %s)", (int(keys.min()), int(keys.max())), binary=True
+            )
+            if cursor.fetchone() == (False,):
+                return copy_rows(conn, "variant", rows)
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
         copy_rows(conn, "variant_stage", rows)
         # In one order for all, since an insert waits for another load's of the same key.

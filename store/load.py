@@ -92,10 +92,13 @@ class Load:
             tables, rejects = dict(chunk.tables), list(chunk.rejects)
             named = [table for table in sample.TABLES if table in tables]
             mentioning = [table for table in sample.MENTIONING if table in tables]
-            if "variant" in tables or named or mentioning:
+            # Held alone, where nobody else holds it, it makes what is not there yet certain (copy.insert_variants). Others wait for this chunk then, and
+            # where loads meet, both share it.
+            alone = "variant" in tables and bool(returned(self.conn, "SELECT pg_try_advisory_xact_lock(%s, 0)", IDENTITY_LOCK))
+            if not alone and ("variant" in tables or named or mentioning):
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (IDENTITY_LOCK,))
             if "variant" in tables:
-                self.counts["variant"] += self._identify(tables, rejects)
+                self.counts["variant"] += self._identify(tables, rejects, alone)
             else:
                 for table in (table for table in _WITHOUT_VARIANTS if table in tables):
                     tables[table] = self._first_of_variants(table, tables[table], rejects)
@@ -126,7 +129,7 @@ class Load:
         """The counts as the ledger keeps them."""
         return {"records": 0, "rejects": 0, **self.counts, "reasons": self.reasons, "skipped": self.skipped, "warnings": self.warnings}
 
-    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject]) -> int:
+    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject], alone: bool) -> int:
         """Writes the variants that are new and takes out of `tables` the rows of those that are rejected. Returns how many were new."""
         variants = tables.pop("variant")
         keys = variants.column("variant_key").to_numpy()
@@ -142,7 +145,7 @@ class Load:
                 reject(row, REPEATED, f"the same variant as line {lines[first]} after normalisation")
             else:
                 reject(row, COLLISION, f"its VariantKey is the hash of the alleles of line {lines[first]} too")
-        added = insert_variants(self.conn, keep(variants, kept))
+        added = insert_variants(self.conn, keep(variants, kept), alone=alone)
         for row in collisions(self.conn, variants):
             if kept[row]:
                 reject(row, COLLISION, "its VariantKey is the hash of the alleles of another variant in the store too")

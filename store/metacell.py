@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from .gene import NEWEST, OF_GENE, TARGET
 from .read import SHORTEST, By, Order, Read
 from .region import LENGTH_CLASSES
@@ -149,13 +151,24 @@ PROFILE = Read(
     name="metacell_profile",
     source=f"(SELECT e.* FROM metacell_expression e WHERE e.load_id = ANY(:loads) AND {OF_GENE.format('e', 'k')} OFFSET 0) t",
     visible="true",
-    columns={name: f"t.{name}" for name in ("load_id", "gene", "tau", "mean", "percent", "z")},
+    columns={name: f"t.{name}" for name in ("load_id", "gene", "tau")}
+    | {name: f"array_send(t.{name})" for name in ("mean", "percent", "z")},
     by=EXPRESSION.by,
     # Of several names of a gene: its identifier before its symbol before an alias.
     orders={"load": Order(("t.load_id", "t.gene_id IS DISTINCT FROM k.gene_id", "upper(t.gene) <> upper(k.symbol)", "t.gene"))},
     where={"dataset": _DATASET},
 )
-"""Genes with their values in all metacells, by ordinal."""
+"""Genes with their values in all metacells, by ordinal: in binary form (`reals`), because they are looked at as a whole."""
+
+_ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
+_BEFORE = 20
+"""Bytes before the elements of an array: its dimensions, whether it has nulls, type, size, lowest index."""
+
+
+def reals(data: bytes | None) -> np.ndarray | None:
+    """(n,) float32 of a real[] without nulls, as array_send gives it; None for NULL."""
+    return None if data is None else np.frombuffer(data[_BEFORE:], _ELEMENT)["value"].astype(np.float32)
+
 
 AFFECTING = replace(VARIANT, name="affecting_variant", by={"cell_type": of_genes(_EXPRESSED_BY, _ANY_EXPRESSED)})
 """Variants that methods say act on a gene which some metacell of a cell type expresses."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
 )
 """Columns of `genotype` without variant_key and load_id."""
 
+_TEXTS = SCHEMA.field("calls").type
 _SLOT_BYTES, _LIST_BYTES = 4, 20  # of an integer[] on disk: per element, and before the first
 
 
@@ -45,40 +47,54 @@ class Calls:
     """The calls of n samples at v variants: `alleles` (v, n, 2) int8; `phased` (v, n) bool, false for haploid calls.
 
     `texts` are the calls of those variants (by their number) that two alleles cannot hold, by sample, as in the column calls;
-    `phase_sets` (v, n) int32, NO_NUMBER for none, where there are any.
+    `phase_sets` (v, n) int32, NO_NUMBER for none, where there are any. `plain` (v,) bool are variants known to have just REF and ALT, two of them
+    in each call, all phased or none.
     """
 
     alleles: np.ndarray
     phased: np.ndarray
     texts: Mapping[int, Sequence[str]] = field(default_factory=dict)
     phase_sets: np.ndarray | None = None
+    plain: np.ndarray | None = None
+
+    @cached_property
+    def alt(self) -> np.ndarray:
+        """(v, bytes) uint8, the slots that hold ALT."""
+        v, n, _ = self.alleles.shape
+        return pack(self.alleles.reshape(v, 2 * n) == ALT)
+
+    @cached_property
+    def others(self) -> np.ndarray:
+        """The variants that are not known to be plain."""
+        return np.arange(len(self.alleles)) if self.plain is None else np.flatnonzero(~self.plain)
 
 
 def encode(calls: Calls) -> pa.RecordBatch:
     """Rows of `genotype`, one for each variant, with the columns of SCHEMA."""
     v, n, _ = calls.alleles.shape
-    slots = calls.alleles.reshape(v, 2 * n)
-    alt = _packed(slots == ALT)
-    count = np.bitwise_count(alt).sum(axis=1, dtype=np.int64)
-    listed = (count > 0) & (_LIST_BYTES + _SLOT_BYTES * count < alt.shape[1])
-    # Most rows have no more than REF and ALT: their highest and lowest value tells.
-    other = slots.max(axis=1, initial=REF) == OTHER
-    lowest = slots.min(axis=1, initial=REF)
-    missing, haploid = lowest <= MISSING, lowest == ABSENT
-    second_absent = calls.alleles[haploid, :, 1] == ABSENT
-    unphased = np.logical_not(calls.phased.all(axis=1))
-    unphased[haploid] = np.logical_not((calls.phased[haploid] | second_absent).all(axis=1))
-    phased = calls.phased.any(axis=1)
-    mixed = np.logical_and(phased, unphased)
+    slots, others = calls.alleles.reshape(v, 2 * n), calls.others
+    count = np.bitwise_count(calls.alt).sum(axis=1, dtype=np.int64)
+    listed = (count > 0) & (_LIST_BYTES + _SLOT_BYTES * count < calls.alt.shape[1])
+    other, missing, haploid, mixed = np.zeros((4, v), bool)
+    phasing = np.where(calls.phased[:, :1].any(axis=1), PHASED, UNPHASED)
+    # Most rows are plain, and of the others most have no more than REF and ALT: their highest and lowest value tells.
+    alleles, phased = calls.alleles[others], calls.phased[others]
+    other[others] = slots[others].max(axis=1, initial=REF) == OTHER
+    lowest = slots[others].min(axis=1, initial=REF)
+    missing[others], haploid[others] = lowest <= MISSING, lowest == ABSENT
+    unphased = np.logical_not((phased | (alleles[:, :, 1] == ABSENT)).all(axis=1))
+    some_phased = phased.any(axis=1)
+    mixed[others] = some_phased & unphased
+    phasing[others] = np.where(mixed[others], MIXED, np.where(some_phased, PHASED, UNPHASED))
     columns = [
-        pa.array(np.where(mixed, MIXED, np.where(phased, PHASED, UNPHASED)), pa.int16()),
-        _plane(alt[(count > 0) & ~listed], (count > 0) & ~listed),
-        _lists(pa.array(np.flatnonzero(slots[listed] == ALT) % (2 * n), pa.int32()), np.where(listed, count, 0), listed),
-        _plane(_packed(slots[other] == OTHER), other),
-        _plane(_packed(slots[missing] == MISSING), missing),
-        _plane(_packed(second_absent), haploid),
-        _plane(_packed(calls.phased[mixed]), mixed),
-        pa.array([calls.texts.get(row) for row in range(v)], SCHEMA.field("calls").type),
+        pa.array(phasing, pa.int16()),
+        _plane(calls.alt[(count > 0) & ~listed], (count > 0) & ~listed),
+        _lists(pa.array(set_bits(calls.alt[listed])[1], pa.int32()), np.where(listed, count, 0), listed),
+        _plane(pack(slots[other] == OTHER), other),
+        _plane(pack(slots[missing] == MISSING), missing),
+        _plane(pack(calls.alleles[haploid, :, 1] == ABSENT), haploid),
+        _plane(pack(calls.phased[mixed]), mixed),
+        pa.array([calls.texts.get(row) for row in range(v)], _TEXTS) if calls.texts else pa.nulls(v, _TEXTS),
         pa.nulls(v, INTEGERS) if calls.phase_sets is None else number_lists(calls.phase_sets),
     ]
     return pa.record_batch(columns, schema=SCHEMA)
@@ -137,8 +153,24 @@ def _bits(plane: bytes, count: int, bits: np.ndarray) -> np.ndarray:
     return np.unpackbits(np.frombuffer(plane, np.uint8), count=count, bitorder="little").view(bool)[bits]
 
 
-def _packed(bits: np.ndarray) -> np.ndarray:
+def pack(bits: np.ndarray) -> np.ndarray:
+    """Rows of bits as planes: rows of bytes."""
     return np.packbits(bits, axis=1, bitorder="little")
+
+
+def set_bits(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, bit) of each bit that is set in rows of bytes, in this order."""
+    # Most are zero: bytes that are not are found by eights.
+    rows, width = planes.shape
+    eights = -(-width // 8)
+    padded = np.zeros((rows, 8 * eights), np.uint8)
+    padded[:, :width] = planes
+    words = padded.view(np.uint64).ravel()
+    word = np.flatnonzero(words)
+    found = np.flatnonzero(np.unpackbits(words[word].view(np.uint8), bitorder="little").view(bool))
+    row, in_row = np.divmod(word, eights)
+    place = found >> 6
+    return row[place], (in_row[place] << 6) + (found & 63)
 
 
 def _plane(packed: np.ndarray, present: np.ndarray) -> pa.Array:
