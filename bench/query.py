@@ -1,6 +1,7 @@
 """What queries cost at two million variants, as multiples of what it costs to fetch the same rows with asyncpg alone.
 
     python -m bench.query [--variants N] [--url URL] [--json]
+    python -m bench.query --peers [...]      # beside PostGraphile and graphql-core, over HTTP: bench/peers.py, whose options follow
 
 Pages: the statements that the API sends, in a pool as the API opens it. Requests: GraphQL through the ASGI application
 in this process, so without the share of an HTTP server and a network; alone, and with 16 clients at once. The limit of
@@ -17,6 +18,7 @@ import asyncio
 import json
 import random
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -309,10 +311,19 @@ async def measure(url: str, as_json: bool) -> None:
 
 
 def main() -> None:
+    if "--peers" in sys.argv:
+        from bench import peers  # which imports this
+
+        sys.argv.remove("--peers")
+        peers.main()
+        return
     parser = argparse.ArgumentParser(description="What queries cost, as multiples of asyncpg fetching the same rows.")
     parser.add_argument("--variants", type=int, default=2_000_000, help="how many synthetic variants to make (default 2,000,000)")
     parser.add_argument("--url", help="a store made by bench.synthetic before, instead of a server of the benchmark's own")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--peers", action="store_true", help="beside PostGraphile, graphql-core and asyncpg, over HTTP: see python -m bench.peers --help"
+    )
     options = parser.parse_args()
     random.seed(1)
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from store.assembly import Assembly
 from store.database import open_pools
@@ -38,6 +39,7 @@ _CORS: dict[str, Any] = {
     "allow_headers": ["content-type", "vkg-release", "vkg-cost"],
     "expose_headers": ["vkg-release"],
 }
+PATH = "/graphql"
 POOL_SIZE = 10
 INDEX = """vkg: a knowledge graph of genetic variation
 
@@ -61,6 +63,21 @@ class Settings:
     seconds: float = limits.SECONDS
     origins: tuple[str, ...] = ()
     models: Mapping[str, SequenceModel] = field(default_factory=dict)
+
+
+class Application(Starlette):
+    """Starlette, which POSTed operations need not pass through: its way there costs a tenth of a small answer."""
+
+    def __init__(self, door: Door, **options: Any) -> None:
+        super().__init__(**options)
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == PATH and not self.user_middleware:
+            await self._door(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def application(settings: Settings) -> Starlette:
@@ -107,9 +124,10 @@ def application(settings: Settings) -> Starlette:
     async def metrics_page(request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(
+    return Application(
+        door,
         routes=[
-            Route("/graphql", door, methods=["GET", "POST"]),
+            Route(PATH, door, methods=["GET", "POST"]),
             Route("/", index),
             *ide.ROUTES,
             Route("/schema.graphql", schema_file),

@@ -85,7 +85,7 @@ def run(host: str, port: int, app: Callable[[], Starlette], greeting: str, worke
     typer.echo(greeting)
     sys.stdout.flush()
     config = uvicorn.Config(
-        app, factory=True, workers=workers, loop="uvloop", http="httptools", log_level="warning", server_header=False, lifespan="on",
+        app, factory=True, workers=workers, loop="uvloop", http="httptools", log_level="warning", access_log=False, server_header=False, lifespan="on",
         timeout_worker_healthcheck=STARTING,
     )  # fmt: skip
     if workers > 1:

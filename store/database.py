@@ -89,8 +89,10 @@ class Pools:
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs a statement on open data. Raises StoreError."""
-        with wrap_errors():
+        try:
             return await self.open.run(lambda connection: connection.fetch(sql, *values))
+        except _DRIVERS as error:
+            raise _explained(error) from error
 
     async def fetch_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs a statement that sees, of the tables of individual-level data, the rows of these loads only. Raises StoreError."""
@@ -99,8 +101,10 @@ class Pools:
             await connection.see(loads)
             return await connection.fetch(sql, *values)
 
-        with wrap_errors():
+        try:
             return await self.individual.run(see_and_fetch)
+        except _DRIVERS as error:
+            raise _explained(error) from error
 
     async def close(self) -> None:
         """Waits for what runs, and closes the connections."""
@@ -187,15 +191,8 @@ def wrap_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (psycopg.Error, asyncpg.PostgresError) as error:
-        raise _store_error(error) from error
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise StoreError(f"The database driver refused: {error}") from error
-    except TimeoutError as error:
-        remedy = "See whether it runs and is reachable, then try again."
-        raise ServerError("The PostgreSQL server did not answer in time.", remedy) from error
-    except ConnectionError as error:
-        raise _connection_lost(error) from error
+    except _DRIVERS as error:
+        raise _explained(error) from error
 
 
 # ---- URLs
@@ -275,6 +272,19 @@ async def _keep_session(_: asyncpg.Connection) -> None:
 
 
 # ---- what went wrong
+
+_DRIVERS = (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError, ConnectionError)
+
+
+def _explained(error: Exception) -> StoreError:
+    """A driver's error as one that says what to do."""
+    if isinstance(error, psycopg.Error | asyncpg.PostgresError):
+        return _store_error(error)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return StoreError(f"The database driver refused: {error}")
+    if isinstance(error, TimeoutError):
+        return ServerError("The PostgreSQL server did not answer in time.", "See whether it runs and is reachable, then try again.")
+    return _connection_lost(error)
 
 
 def _server_problem(major: int, available: str | None, installed: str | None) -> ServerError | None:
