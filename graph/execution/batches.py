@@ -29,15 +29,18 @@ class Batch:
         self._wanted: dict[Any, None] = {}
         self._coming: asyncio.Future[None] | None = None
 
-    async def load(self, keys: Iterable[Any]) -> dict[Any, None]:
-        """Reads what is not known of these keys; None is none. Returns each key once. Raises what the reading raises."""
+    async def load(self, keys: Iterable[Any], shared: bool = True) -> dict[Any, None]:
+        """Reads what is not known of these keys; None is none. Returns each key once. Raises what the reading raises.
+
+        It waits for others who ask, unless it is not `shared` with any.
+        """
         asked = dict.fromkeys(keys)
         asked.pop(None, None)
         missing = {key: None for key in asked if key not in self.known} if self.known else asked
         if missing:
             self._wanted |= missing
             if self._coming is None:
-                await self._fetch()
+                await self._fetch(shared)
             else:
                 await self._coming
         return asked
@@ -51,11 +54,12 @@ class Batch:
         self.view, self.more = found.view, self.more | found.more
         return dict.fromkeys(keys, (0, 0)) | bounds
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, shared: bool) -> None:
         """The first who asks reads for all who ask before its turn comes again."""
         coming = self._coming = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.sleep(0)
+            if shared:
+                await asyncio.sleep(0)
             wanted, self._wanted, self._coming = list(self._wanted), {}, None
             self.known |= await self._read(self, wanted)
         except Exception as error:

@@ -33,6 +33,7 @@ class Run:
         self.ctx, self.variables, self.types = ctx, variables, types
         self.failures: list[Failure] = []
         self._batches: dict[Any, Batch] = {}
+        self._paths = 1
 
     async def answer(self, plan: Selection) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
         """The data and the errors."""
@@ -52,10 +53,17 @@ class Run:
         frame.made = selection.build(len(frame), values)
         if not len(frame) or not selection.branches:
             return
-        if len(selection.branches) == 1:
-            await self._go_on(frame, selection.branches[0])
-        else:
-            await asyncio.gather(*(self._go_on(frame, branch) for branch in selection.branches))
+        await self._together([self._go_on(frame, branch) for branch in selection.branches])
+
+    async def _together(self, work: Sequence[Awaitable[Any]], **options: Any) -> list[Any]:
+        """The results of several pieces of work; where there is but one path through the plan, nobody else can ask what a batch is asked."""
+        if len(work) == 1 and not options:
+            return [await work[0]]
+        self._paths += len(work)
+        try:
+            return await asyncio.gather(*work, **options)
+        finally:
+            self._paths -= len(work)
 
     def _read(self, frame: Frame, column: Column) -> Sequence[Any]:
         try:
@@ -142,7 +150,7 @@ class Run:
                 except Exception as error:
                     found.append(error)
             if any(map(inspect.isawaitable, found)):
-                found = await asyncio.gather(*(_awaited(value) for value in found), return_exceptions=True)
+                found = await self._together([_awaited(value) for value in found], return_exceptions=True)
             return found
         computed = branch.computed
         assert computed is not None
@@ -155,7 +163,7 @@ class Run:
             return known
 
         batch = self._batch((computed, frame.view, frozen(arguments)), frame.view, read)
-        await batch.load(keys)
+        await batch.load(keys, self._paths > 1)
         if computed.many:
             return [batch.known[key] for key in keys]
         return [next(iter(batch.known[key]), None) for key in keys]
@@ -199,7 +207,7 @@ class Run:
     async def _followed(self, frame: Frame, branch: Branch, link: Link, window: Window, arguments: dict[str, Any]) -> Followed:
         keys: Sequence[Any] = frame.column(link.on) if link.on is not None else [ROOT] * len(frame)
         batch = self._rows(link, frame.view, branch.columns, window, arguments)
-        asked = await batch.load(keys)
+        asked = await batch.load(keys, self._paths > 1)
         one = link.shape == "one"
         if len(asked) == len(batch.known) and not (one and len(batch.rows) > len(asked)):  # all that the batch has
             return Followed(frame, branch, link, batch, keys, batch.rows, batch.known)
@@ -228,7 +236,7 @@ class Run:
         work: list[Any] = [select(part) for part in branch.parts if part.below is not None]
         if counted:
             work.append(self._counts(followed, arguments))
-        results = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
+        results = await self._together(work)
         counts: Any = results[-1] if counted else None
         for i, key in enumerate(followed.keys):
             if key is None:
@@ -262,7 +270,7 @@ class Run:
 
         totals = self._batch((link, view, "count", frozen(arguments)), view, read)
         try:
-            await totals.load(followed.bounds)
+            await totals.load(followed.bounds, self._paths > 1)
         except Exception as error:
             return error
         return totals.known
@@ -348,7 +356,7 @@ class Run:
             link = entities[kind].identity
             columns = branch.below[kind].identity
             batch = self._rows(link, view, columns, Window(), {})
-            keys = await batch.load(items[n].key for n in members)
+            keys = await batch.load((items[n].key for n in members), self._paths > 1)
             starts = {key: start for key in keys for start, end in (batch.known[key],) if start < end}
             found = list(starts)
             below = Records(
@@ -361,10 +369,7 @@ class Run:
                 answers[n] = made.get(items[n].key)
 
         work = [(rows if named else objects)(kind, view, members) for (kind, view, named), members in groups.items()]
-        if len(work) == 1:
-            await work[0]
-        elif work:
-            await asyncio.gather(*work)
+        await self._together(work)
         return answers
 
 
