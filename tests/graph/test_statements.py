@@ -33,7 +33,7 @@ OF_POPULATIONS = (
     ("parents", "links", "most"),
     [
         ('variants(region: "20:1890000-2300000", first: $first)', OF_VARIANTS, 12),
-        ("samples(first: $first)", OF_SAMPLES, 15),
+        ("samples(first: $first)", OF_SAMPLES, 14),
         ("populations(first: $first)", OF_POPULATIONS, 6),
     ],
     ids=["variants", "samples", "populations"],
