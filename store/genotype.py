@@ -92,12 +92,16 @@ FORMAT = Read(
 
 # ---- carriers of a variant
 
-# A long plane is fetched once (|| makes a copy), not once for every sample. Only the samples of the page are looked up by their name.
-_CARRIERS = f"""(SELECT g.variant_key, g.load_id, g.phasing, g.alt || ''::bytea AS alt, g.alt_slots, g.other || ''::bytea AS other,
+# A long plane is fetched once (|| makes a copy), not once for every sample, and looked at from its beginning until the page is full. Only the samples
+# of the page are looked up by their name.
+_STRETCH = 256
+_PLANES = f"""(SELECT g.variant_key, g.load_id, g.phasing, g.alt || ''::bytea AS alt, g.alt_slots, g.other || ''::bytea AS other,
     g.missing || ''::bytea AS missing, g.haploid || ''::bytea AS haploid, g.phase, g.calls, g.phase_sets, count(*) OVER () > 1 AS again
-    FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} OFFSET 0) g
-    CROSS JOIN LATERAL (SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE g.alt IS NOT NULL AND c.load_id = g.load_id
-    AND allele_pair(g.alt, c.ordinal) <> 0 UNION ALL SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE c.load_id = g.load_id
+    FROM genotype g WHERE g.variant_key = k.key AND g.load_id = ANY(:loads) AND {_CALLSETS.format("g")} ORDER BY g.load_id{{direction}} OFFSET 0) g
+    CROSS JOIN LATERAL (SELECT w AS first FROM generate_series(0, coalesce(4 * octet_length(g.alt) - 1, 0), {_STRETCH}) w ORDER BY w{{direction}} OFFSET 0) w"""
+_CARRIERS = f"""(SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE g.alt IS NOT NULL AND c.load_id = g.load_id
+    AND c.ordinal >= w.first AND c.ordinal < w.first + {_STRETCH} AND allele_pair(g.alt, c.ordinal) <> 0
+    UNION ALL SELECT c.ordinal, c.sample_id FROM callset_sample c WHERE c.load_id = g.load_id
     AND c.ordinal = ANY(ARRAY(SELECT s >> 1 FROM unnest(g.alt_slots) s))) t"""
 
 CARRIER = replace(
@@ -111,7 +115,7 @@ CARRIER = replace(
     columns={**SAMPLE.columns, **{name: f"(SELECT s.{name} FROM sample s WHERE s.sample_id = t.sample_id)" for name in ("cohort", "name")}}
     | _call("t.ordinal")
     | {"place": "g.variant_key || ':' || t.sample_id"},
-    by={"variant": By(anchor="(SELECT variant_key AS key FROM variant WHERE variant_key = ANY(:keys)) k")},
+    by={"variant": By(anchor="(SELECT variant_key AS key FROM variant WHERE variant_key = ANY(:keys)) k", windows=_PLANES)},
     orders={"callset": Order(("g.load_id", "t.ordinal"))},
     where={
         "population": SAMPLE.where["population"],

@@ -31,8 +31,8 @@ class By:
     LATERAL over `anchor` (a FROM item with the alias k and a column key) with the condition `each`. `range` is a pair
     of bounds on a Read's `genome` column, written with `:lo` and `:hi` so that a cursor can narrow them. Where a parent
     has several ranges, `spans` is a FROM item that gives them, none overlapping another: each is read as far as a page goes; one after the other where
-    they come in order ({direction}). Where they are too many to be found for every page, `windows` is a FROM item that gives stretches of the genome in
-    order ({direction}), and `spans` those of one.
+    they come in order ({direction}). Where they are too many to be found for every page, or a page is sooner full than all of a parent is looked at,
+    `windows` is a FROM item that gives stretches of what is looked at, in order ({direction}), and `spans` those of one.
     """
 
     where: str = "true"
