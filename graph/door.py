@@ -60,7 +60,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, of one operation or a batch."""
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of two the first counts
         media = _accepted(headers)
         if media is None:
             await _send(send, 406, f"This endpoint answers with {GRAPHQL_JSON} or {JSON}.\n".encode(), "text/plain; charset=utf-8")
@@ -157,20 +157,23 @@ async def _read(scope: Scope, headers: Headers, receive: Receive) -> tuple[list[
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:
-    too_large = f"The request body is larger than {limits.BODY_BYTES:,} bytes."
+    too_large = UserError(
+        "BODY_TOO_LARGE", f"The request body is larger than {limits.BODY_BYTES:,} bytes.", hint="Send fewer or smaller variables."
+    )
     length = headers.get(b"content-length", b"0")
-    size = int(length) if length.isdigit() else limits.BODY_BYTES + 1
+    if not length.isdigit() or int(length) > limits.BODY_BYTES:
+        raise too_large
     chunks: list[bytes] = []
-    more = True
+    size, more = 0, True
     while more:
-        if size > limits.BODY_BYTES:
-            raise UserError("BODY_TOO_LARGE", too_large, hint="Send fewer or smaller variables.")
         message = await receive()
         if message["type"] == "http.disconnect":
             raise UserError("BAD_REQUEST", "The client went away.")
         chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limits.BODY_BYTES:
+            raise too_large
         more = message.get("more_body", False)
-        size = sum(map(len, chunks))
     return b"".join(chunks)
 
 

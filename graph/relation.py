@@ -136,7 +136,7 @@ class Link:
         return await ctx.loaders[key]
 
     def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
-        shape = (by, order, tuple(columns), mode, after, backward) if ask.where is EVERYTHING else None
+        shape = (by, order, tuple(columns), mode, after, backward) if ask.where == EVERYTHING else None
         if shape is not None and shape in self._composed:
             return self._composed[shape], {}
         per_parent = self.read.by[by].anchor is not None

@@ -67,7 +67,7 @@ def connect(url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
 
 
 class Seeing(asyncpg.Connection):
-    """A connection under the role vkg_individual, which knows what its session may see: it is told anew only for another view."""
+    """A connection that knows what its session may see of individual-level data: it is told anew only for another view."""
 
     _seen: tuple[int, ...] | None = None
 

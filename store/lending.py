@@ -24,15 +24,17 @@ class Lending:
         # The one that was used last is lent first: it has prepared most statements. None stands for one that the pool has.
         self._free: list[Any] = [None] * pool.get_max_size()
         self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._returning: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """What `work` makes of a connection. Raises what it raises, and what the pool raises where there is no connection to be had."""
         connection = await self._take()
         try:
-            if connection is None or not _lives(connection):
-                await self._pool.release(connection) if connection is not None else None
-                connection = None
+            if connection is not None and not _lives(connection):
+                dead, connection = connection, None
+                await self._pool.release(dead)
+            if connection is None:
                 connection = await self._pool.acquire()
             result = await work(connection)
         except BaseException:
@@ -69,7 +71,9 @@ class Lending:
 
     def _give(self, connection: Any) -> None:
         if self._closed and connection is not None:
-            self._returning = asyncio.ensure_future(self._pool.release(connection))
+            returning = asyncio.ensure_future(self._pool.release(connection))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
             connection = None
         while self._waiting:
             waiter = self._waiting.popleft()

@@ -26,24 +26,35 @@ class Batch:
         self.known: dict[Any, Any] = {}
         self.rows: Sequence[Any] = ()
         self.more: set[Any] = set()
-        self._wanted: dict[Any, None] = {}
-        self._coming: asyncio.Future[None] | None = None
+        self._coming: dict[Any, asyncio.Future[None]] = {}  # by key, from when it is asked for until it is known
+        self._next: asyncio.Future[None] | None = None  # of those that will be read when their turn comes
 
     async def load(self, keys: Iterable[Any], shared: bool = True) -> dict[Any, None]:
-        """Reads what is not known of these keys; None is none. Returns each key once. Raises what the reading raises.
+        """Reads what is not known of these keys, and waits for those that others read; None is none. Returns each key once. Raises what the reading
+        raises.
 
-        It waits for others who ask, unless it is not `shared` with any.
+        It gives others a turn to ask with it, unless it is not `shared` with any.
         """
         asked = dict.fromkeys(keys)
         asked.pop(None, None)
-        missing = {key: None for key in asked if key not in self.known} if self.known else asked
+        missing = [key for key in asked if key not in self.known] if self.known else list(asked)
         if missing:
-            self._wanted |= missing
-            if self._coming is None:
-                await self._fetch(shared)
-            else:
-                await self._coming
+            await self._get(missing, shared)
         return asked
+
+    async def _get(self, missing: Sequence[Any], shared: bool) -> None:
+        others = {self._coming[key] for key in missing if key in self._coming}
+        new = dict.fromkeys(key for key in missing if key not in self._coming) if others else dict.fromkeys(missing)
+        if new:
+            begins = self._next is None
+            coming = self._next = self._next or asyncio.get_running_loop().create_future()
+            self._coming |= dict.fromkeys(new, coming)
+            if begins:
+                await self._fetch(coming, shared)
+            else:
+                others.add(coming)
+        for coming in others:
+            await coming
 
     def placed(self, keys: Iterable[Any], found: Rows) -> dict[Any, tuple[int, int]]:
         """Puts rows that were read for these keys to the others. Returns where those of each begin and end."""
@@ -54,13 +65,13 @@ class Batch:
         self.view, self.more = found.view, self.more | found.more
         return dict.fromkeys(keys, (0, 0)) | bounds
 
-    async def _fetch(self, shared: bool) -> None:
+    async def _fetch(self, coming: asyncio.Future[None], shared: bool) -> None:
         """The first who asks reads for all who ask before its turn comes again."""
-        coming = self._coming = asyncio.get_running_loop().create_future()
+        wanted: list[Any] = []
         try:
             if shared:
                 await asyncio.sleep(0)
-            wanted, self._wanted, self._coming = list(self._wanted), {}, None
+            wanted, self._next = [key for key, future in self._coming.items() if future is coming], None
             self.known |= await self._read(self, wanted)
         except Exception as error:
             coming.set_exception(error)
@@ -69,6 +80,9 @@ class Batch:
         except BaseException:  # the request ends
             coming.cancel()
             raise
+        finally:
+            for key in wanted:
+                del self._coming[key]
         coming.set_result(None)
 
 

@@ -78,7 +78,7 @@ class Executor:
                         errors = first_of_each_null(data, errors, lambda error: error.path or ())
                 else:
                     data, errors = await self._by_graphql_core(ctx, document, variables, operation_name)
-        except TimeoutError as error:
+        except Exception as error:  # the time is over; or a fault here, which is masked, like those of fields
             data, errors = None, [GraphQLError("", original_error=error)]
         body = {"errors": [present(error).formatted for error in errors], "data": data} if errors else {"data": data}
         return Answer(body, False, cost, None if isinstance(plan, Selection) else plan)

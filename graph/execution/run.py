@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -209,7 +209,7 @@ class Run:
         batch = self._rows(link, frame.view, branch.columns, window, arguments)
         asked = await batch.load(keys, self._paths > 1)
         one = link.shape == "one"
-        if len(asked) == len(batch.known) and not (one and len(batch.rows) > len(asked)):  # all that the batch has
+        if len(asked) == len(batch.known) and not (one and _several(batch.known)):  # all that the batch has
             return Followed(frame, branch, link, batch, keys, batch.rows, batch.known)
         rows: list[Any] = []
         bounds: dict[Any, tuple[int, int]] = {}
@@ -371,6 +371,11 @@ class Run:
         work = [(rows if named else objects)(kind, view, members) for (kind, view, named), members in groups.items()]
         await self._together(work)
         return answers
+
+
+def _several(bounds: Mapping[Any, tuple[int, int]]) -> bool:
+    """Whether there are several rows of one key."""
+    return any(end - start > 1 for start, end in bounds.values())
 
 
 def _page_info(link: Link, batch: Batch, key: Any, window: Window, name: str) -> Any:

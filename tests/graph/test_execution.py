@@ -16,12 +16,16 @@ from graphql.execution.values import get_variable_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graph.context import View
+from graph.context import Context, View
 from graph.execution import Executor
 from graph.execution.documents import CACHED_DOCUMENTS, KEPT, Documents
 from graph.execution.plan import Compiler, NotPlanned, directive_variables
 from graph.schema import build
+from store.assembly import GRCH37
+from store.database import Pools, open_pools
+from store.statements import statement
 from tests.graph.api import Api
+from tests.graph.both import compare
 from tests.graph.operations import Maker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -146,3 +150,41 @@ async def test_a_request_that_ends_leaves_no_work_behind(demo: Api) -> None:
     assert answer.body["errors"][0]["extensions"]["code"] == "TIMEOUT"
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+SELECTIONS = [
+    "transcripts(first: 2) { totalCount edges { cursor node { transcriptId exons { start } } } pageInfo { endCursor hasNextPage } }",
+    "transcripts(last: 2) { nodes { transcriptId gene { load { id } symbol } } }",
+    "variants(first: 3) { edges { cursor node { name records { line load { id } } } } }",
+    "load { id date release: id }",
+    'variants(first: 3) { nodes { name embedding(model: "none") { dimension } } }',
+]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+async def test_what_is_asked_by_several_ways_at_different_moments_is_read_once(demo: Api, selection: str) -> None:
+    gene = demo.data('{ gene(id: "SIRPA") { geneId } }')["gene"]["geneId"]
+    query = f"""{{ a: gene(id: "SIRPA") {{ {selection} }} b: gene(id: "{gene}") {{ {selection} }} c: genes(ids: ["SIRPA"]) {{ nodes {{ {selection} }} }}
+        d: genes(ids: ["{gene}", "NOP56"]) {{ nodes {{ {selection} }} }} variant(id: "rs4813331") {{ genes {{ nodes {{ {selection} }} }} }} }}"""
+    executor, reference = Executor(BUILT, every_error=True), Executor(BUILT, planned=False)
+    draws = Random(selection)
+
+    class Late(Pools):
+        """Statements that are answered at some other moment than they were."""
+
+        async def fetch(self, sql: str, *values: Any) -> list[Any]:
+            rows = await super().fetch(sql, *values)
+            await asyncio.sleep(draws.random() / 200)
+            return rows
+
+    pools = await open_pools(demo.settings.url, size=3, timeout_ms=10_000)
+    (row,) = await pools.fetch(statement("current_release"))
+    view = View(row["release_id"], row["name"], tuple(row["loads"]))
+    wanted = (await reference.run(Context(pools, view, GRCH37), query, None, None)).body
+    asked = set()
+    for _ in range(40):
+        ctx = Context(Late(pools.open, pools.individual), view, GRCH37)
+        compare((await executor.run(ctx, query, None, None)).body, wanted)
+        asked.add(ctx.statements)
+    await pools.close()
+    assert max(asked) <= 2 * min(asked)
