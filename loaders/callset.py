@@ -6,14 +6,15 @@ Comes in: the records of a block, and which of their ALTs are variants. Goes out
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from loaders.errors import InputError
-from loaders.genotypes import Genotypes
+from loaders.genotypes import Genotypes, Lines
+from loaders.normalize import Rejected
 from store.copy import ROW
 from store.planes import INTEGERS, NO_NUMBER, Calls, encode, number_lists
 
@@ -53,9 +54,9 @@ def _difference(first: Path, its: Sequence[str], names: Sequence[str]) -> str:
 
 
 class Callset:
-    """The genotypes of a chunk, collected block by block: `read` its records, `check` and `add` those that are variants, then `flush`.
+    """The genotypes of a chunk, collected block by block: `read` its records, `add` those that are variants, then `flush`.
 
-    `warnings` counts what was odd.
+    `warnings` counts what was odd, `keep_format` is whether DP, GQ and AD are kept.
     """
 
     def __init__(self, samples: Sequence[str], count: Callable[[Calls], None], *, keep_format: bool = False) -> None:
@@ -63,9 +64,9 @@ class Callset:
         self.samples = samples
         self.warnings: Counter[str] = Counter()
         self._count = count
-        self._keep_format = keep_format
-        self._block = Genotypes([], samples)
-        self._added: list[tuple[int, int]] = []
+        self.keep_format = keep_format
+        self._block = Genotypes(Lines(b""), np.zeros(1, np.int32), samples)
+        self._added: list[tuple[np.ndarray, np.ndarray]] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -77,31 +78,31 @@ class Callset:
         ordinal = pa.array(range(len(self.samples)), pa.int32())
         return pa.record_batch([ordinal, pa.array(self.samples, pa.string())], names=["ordinal", "sample_id"])
 
-    def read(self, records: Sequence[list[str]]) -> None:
-        """Reads the genotypes of a block, whose records are split at their first nine tabs."""
-        self._block = Genotypes(records, self.samples)
+    def read(self, lines: Lines, alts: np.ndarray) -> None:
+        """Reads the genotypes of a block, whose records have so many ALTs each."""
+        self._block = Genotypes(lines, alts, self.samples)
 
-    def check(self, record: int) -> None:
-        """Raises Rejected where the genotypes of a record, by its number in the block, cannot be loaded."""
-        if why := self._block.errors.get(record):
-            raise why
+    @property
+    def faults(self) -> Mapping[int, Rejected]:
+        """Why the genotypes of records, by their number in the block, cannot be loaded."""
+        return self._block.errors
 
-    def add(self, record: int, allele: int) -> None:
-        """Adds the chunk's next variant: ALT number `allele`, from 1, of a record of the block."""
-        self._added.append((record, allele))
+    def add(self, records: np.ndarray, alleles: np.ndarray) -> None:
+        """Adds the chunk's next variants: ALTs by their number, from 1, of records of the block."""
+        self._added.append((records, alleles))
 
     def flush(self) -> None:
         """Makes rows of what was added since the last call; afterwards another block may be read."""
         if not self._added:
             return
-        record, allele = np.array(self._added).T
+        record, allele = map(np.concatenate, zip(*self._added, strict=True))
         row = np.arange(self._variants, self._variants + len(record), dtype=np.int32)
         self._added = []
         self._variants += len(record)
         calls = self._block.relative(record, allele)
         self._count(calls)
         self._append("genotype", encode(calls), row)
-        if self._keep_format:
+        if self.keep_format:
             kept = [
                 self._block.numbers("DP", record),
                 self._block.numbers("GQ", record, rounded=True),

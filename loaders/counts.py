@@ -14,12 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from store.planes import ABSENT, ALT, Calls
+from store.planes import ABSENT, Calls, pack, set_bits
 from store.sample import Known
 
 ALL = "ALL"
 
-_HOM, _HEMI = (int(np.array(pair, np.int8).view(np.int16)[0]) for pair in ((ALT, ALT), (ALT, ABSENT)))
+_FIRST = np.uint8(0b01010101)
+"""The first slot of each call."""
+
+_FEW = 250
+"""Slots that are set in a row, up to which they are looked at one by one: with more, all slots of each group are faster."""
 
 
 class Counts(NamedTuple):
@@ -55,32 +59,50 @@ class Populations:
         self._group = np.array([number.get(name or "", 0) for name in own], np.int64)
         self._of_slot = np.repeat(self._group, 2)
         self._within = np.array([[name in populations for name in names] for populations in within], np.int64)
+        self._masks = _eights(pack(self._of_slot == np.arange(len(within))[:, None]))
         self._slots = 2 * np.bincount(self._group, minlength=len(within)) @ self._within
 
     def count(self, calls: Calls) -> Counts:
         """The counts of calls of these samples."""
         v, n, _ = calls.alleles.shape
-        slots = calls.alleles.reshape(v, 2 * n)
-        calls_as_one = calls.alleles.view(np.int16)[:, :, 0]
+        others = calls.others
+        slots = calls.alleles[others].reshape(len(others), 2 * n)
         lowest = slots.min(axis=1, initial=0)
-        ac = self._sum(slots == ALT, self._of_slot)
+        ac = self._sum(calls.alt)
         an = np.tile(self._slots, (v, 1))
         uncalled = np.flatnonzero(lowest < 0)
-        an[uncalled] -= self._sum(slots[uncalled] < 0, self._of_slot)
-        hom = self._sum(calls_as_one == _HOM, self._group)
+        an[others[uncalled]] -= self._sum(pack(slots[uncalled] < 0))
+        hom = self._sum(calls.alt & calls.alt >> 1 & _FIRST)
         hemi = np.zeros_like(ac)
         haploid = np.flatnonzero(lowest == ABSENT)
-        hemi[haploid] = self._sum(calls_as_one[haploid] == _HEMI, self._group)
+        hemi[others[haploid]] = self._sum(calls.alt[others[haploid]] & pack(slots[haploid] == ABSENT) >> 1 & _FIRST)
         for row, texts in calls.texts.items():  # the slots don't hold all alleles
             ac[row] = np.bincount(self._group, [text.count("1") for text in texts], len(self._within)) @ self._within
             an[row] = np.bincount(self._group, [sum(map(text.count, "012")) for text in texts], len(self._within)) @ self._within
         return Counts(ac, an, hom, hemi)
 
-    def _sum(self, bits: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """(rows, populations) how many bits are set in each row; `group` says whose each column is."""
+    def _sum(self, planes: np.ndarray) -> np.ndarray:
+        """(rows, populations) how many of each one's slots are set in planes, which are rows of bytes."""
+        total = np.bitwise_count(planes).sum(axis=1, dtype=np.int64)
         groups = len(self._within)
-        row, column = np.divmod(np.flatnonzero(bits), bits.shape[1])
-        return np.bincount(row * groups + group[column], minlength=len(bits) * groups).reshape(-1, groups) @ self._within
+        found = np.zeros((len(planes), groups), np.int64)
+        if groups == 1:
+            found[:, 0] = total
+            return found @ self._within
+        few = total <= _FEW
+        row, slot = set_bits(planes[few])
+        found[few] = np.bincount(row * groups + self._of_slot[slot], minlength=np.count_nonzero(few) * groups).reshape(-1, groups)
+        many = _eights(planes[~few])
+        for group, mask in enumerate(self._masks):
+            found[~few, group] = np.bitwise_count(many & mask).sum(axis=1, dtype=np.int64)
+        return found @ self._within
+
+
+def _eights(planes: np.ndarray) -> np.ndarray:
+    """Rows of bytes as rows of uint64."""
+    padded = np.zeros((len(planes), -(-planes.shape[1] // 8) * 8), np.uint8)
+    padded[:, : planes.shape[1]] = planes
+    return padded.view(np.uint64)
 
 
 def _chain(name: str, within: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """GT: the FORMAT and sample columns of a block of VCF records, read all at once.
 
-Comes in: the columns of the records, as text. Goes out: which alleles each sample has, by their number in the record, or why a record
+Comes in: lines as bytes. Goes out: which alleles each sample has, by their number in the record, or why a record
 has none. Lines of nothing but `0|1` have a known width and are looked at as one matrix, others by the four bytes after each tab; what
 these do not tell (`10/3`, `0/1/1`, `|0`) is read one by one (call.py).
 """
@@ -31,6 +31,13 @@ FORMAT, SAMPLES = 8, 9
 _TAB, _SLASH, _BAR, _COLON, _ZERO, _NINE = b"\t/|:09"
 _SITES_ONLY = "--sites-only leaves genotypes out"
 _NONE = -9
+_STRIP = 1 << 18  # bytes of calls that are looked at together: they stay in the processor's cache
+_HEAD = 1 << 9  # bytes of a line in which its first nine columns mostly end
+
+# A tab and a diploid call of REF or the first ALT as one number, its first byte the lowest, with the last bit of both alleles set.
+_LAST_BITS = 0x01000100
+_PHASED, _UNPHASED = (int.from_bytes(b"\t1" + mark + b"1", "little") for mark in (b"|", b"/"))
+_ONE = ord("1") << 8  # an allele and the byte before it: at least that, where it is not 0
 _SHOWN = 60
 
 # By byte: the allele that it is; whether a GT may end there; whether it may stand between two alleles.
@@ -41,37 +48,79 @@ _ENDS = np.isin(np.arange(256), [_TAB, _COLON])
 _BETWEEN = np.isin(np.arange(256), [_SLASH, _BAR])
 
 
+class Lines:
+    """The lines of a block, divided into what is of the site and what is of samples, which is not copied.
+
+    `heads` are the first eight columns of each, or all where there are fewer, in lines again. `formats` has the FORMAT of each, "" where there is none; its
+    samples are `data[begin[i]:end[i]]`, `begin` is NONE where there are none.
+    """
+
+    NONE = -1
+
+    def __init__(self, data: bytes) -> None:
+        """`data` are lines in UTF-8."""
+        self.data = data
+        self.formats: list[str] = []
+        self.begin: list[int] = []
+        self.end: list[int] = []
+        heads = []
+        start, stop = 0, data.find(b"\n")
+        while start <= len(data):
+            stop = stop if stop >= 0 else len(data)
+            # Copying all columns of many samples takes longer than all else here: mostly the first are within some bytes.
+            columns = data[start : min(stop, start + _HEAD)].split(b"\t", SAMPLES)
+            if len(columns) <= SAMPLES and stop > start + _HEAD:
+                columns = data[start:stop].split(b"\t", SAMPLES)
+            heads.append(b"\t".join(columns[:FORMAT]))
+            self.formats.append(columns[FORMAT].decode() if len(columns) > FORMAT else "")
+            self.begin.append(start + sum(map(len, columns[:SAMPLES])) + SAMPLES if len(columns) > SAMPLES else self.NONE)
+            self.end.append(stop)
+            start = stop + 1
+            stop = data.find(b"\n", start)
+        self.heads = b"\n".join(heads)
+
+    def samples(self, line: int) -> bytes:
+        """The columns of the samples of a line that has some."""
+        return self.data[self.begin[line] : self.end[line]]
+
+
 class Genotypes:
     """The genotypes of a block's r records and n samples; `errors` says, by number in the block, why a record has none.
 
-    `alleles` (r, n, 2) are numbers in the record, MISSING or ABSENT; `phased` (r, n) is false for haploid calls; `unusual` has
-    the calls that these cannot hold, by record and sample. `warnings` counts values of FORMAT that were no use.
+    `alleles` (r, n, 2) are numbers in the record, MISSING or ABSENT; `phased` (r, n) is false for haploid calls; `plain` (r,) tells which have just REF and the
+    first ALT, two of them each, all phased or none; `unusual` has the calls that these cannot hold, by record and sample. `warnings` counts values of FORMAT that were no use.
     """
 
-    def __init__(self, records: Sequence[list[str]], samples: Sequence[str]) -> None:
-        """`records` are lines of a VCF, each split at its first nine tabs; `samples` those of its header."""
-        self._records, self._samples = records, samples
-        r, n = len(records), len(samples)
-        self.alts = np.array([record[4].count(",") + 1 if len(record) > 4 else 0 for record in records], np.int32)
-        self.alleles = np.zeros((r, n, 2), np.int8 if self.alts.max(initial=0) < 1 << 7 else np.int32)
+    def __init__(self, lines: Lines, alts: np.ndarray, samples: Sequence[str]) -> None:
+        """`alts` (r,) is how many ALTs each record has; `samples` are those of the header."""
+        self._lines, self._samples = lines, samples
+        r, n = len(lines.formats), len(samples)
+        self.alts = alts
+        self.alleles = np.zeros((r, n, 2), np.int8 if alts.max(initial=0) < 1 << 7 else np.int32)
         self.phased = np.zeros((r, n), bool)
+        self.plain = np.zeros(r, bool)
         self.unusual: dict[int, dict[int, Call]] = {}
         self.errors: dict[int, Rejected] = {}
         self.warnings: Counter[str] = Counter()
         self._cells: Cells | None = None
         self._cell_row = np.full(r, -1)  # row of the cells of each record that has some
         self._read_varied(self._read_fixed([record for record in range(r) if self._has_gt(record)]))
-        for record in np.flatnonzero(self.alleles.reshape(r, 2 * n).max(axis=1, initial=0) > self.alts).tolist():
-            sample = int((self.alleles[record] > self.alts[record]).any(axis=1).argmax())
-            self._refuse(record, NO_ALLELE, sample, records[record][SAMPLES].split("\t")[sample].partition(":")[0])
+        more = np.flatnonzero(~self.plain)
+        more = more[self.alleles[more].reshape(len(more), 2 * n).max(axis=1, initial=0) > alts[more]]
+        for record in more.tolist():
+            sample = int((self.alleles[record] > alts[record]).any(axis=1).argmax())
+            self._refuse(record, NO_ALLELE, sample, lines.samples(record).split(b"\t")[sample].partition(b":")[0].decode())
 
     def relative(self, record: np.ndarray, allele: np.ndarray) -> Calls:
         """The calls of v variants, each an ALT (by its number, from 1) of a record (by its number in the block)."""
-        alleles = self.alleles[record]
         several = np.flatnonzero(self.alts[record] > 1)
+        as_it_is = not len(several) and np.array_equal(record, np.arange(len(self.alts)))
+        alleles, phased = (self.alleles, self.phased) if as_it_is else (self.alleles[record], self.phased[record])
+        plain = self.plain[record]
         theirs = alleles[several]
         alleles[several] = np.where(theirs == allele[several, None, None], ALT, np.where(theirs > 0, OTHER, theirs))
-        calls = Calls(alleles.astype(np.int8, copy=False), self.phased[record], {}, self.numbers("PS", record))
+        plain[several] = False
+        calls = Calls(alleles.astype(np.int8, copy=False), phased, {}, self.numbers("PS", record), plain)
         written = {}
         for row, (number, own) in enumerate(zip(record.tolist(), allele.tolist(), strict=True)) if self.unusual else ():
             if unusual := self.unusual.get(number):
@@ -89,7 +138,7 @@ class Genotypes:
         """
         if self._cells is None:
             return None
-        place = np.array([_places(self._records[number][FORMAT]).get(key, -1) for number in record.tolist()])
+        place = np.array([_places(self._lines.formats[number]).get(key, -1) for number in record.tolist()])
         rows = np.flatnonzero((place >= 0) & (self._cell_row[record] >= 0))
         if not len(rows):
             return None
@@ -103,45 +152,65 @@ class Genotypes:
         return values if (values != NO_NUMBER).any() else None
 
     def _has_gt(self, record: int) -> bool:
-        columns = self._records[record]
-        keys = columns[FORMAT].split(":") if len(columns) > FORMAT else []
-        if keys[:1] == ["GT"] and len(columns) > SAMPLES:
+        format = self._lines.formats[record]
+        samples = self._lines.begin[record] != Lines.NONE
+        if samples and (format == "GT" or format.startswith("GT:")):
             return True
+        keys = format.split(":")
         if "GT" not in keys:
-            self.errors[record] = Rejected(NO_GT, f"{':'.join(keys)[:_SHOWN] or 'no FORMAT'}; {_SITES_ONLY}")
+            self.errors[record] = Rejected(NO_GT, f"{format[:_SHOWN] or 'no FORMAT'}; {_SITES_ONLY}")
         elif keys[0] != "GT":
-            self.errors[record] = Rejected(GT_NOT_FIRST, f"{':'.join(keys)[:_SHOWN]}; {_SITES_ONLY}")
+            self.errors[record] = Rejected(GT_NOT_FIRST, f"{format[:_SHOWN]}; {_SITES_ONLY}")
         else:
             self.errors[record] = Rejected(BAD_SAMPLES, f"0 of {len(self._samples)}")
         return False
 
     def _read_fixed(self, records: list[int]) -> list[int]:
         """Reads records that have nothing but diploid calls of one digit; returns the others."""
-        n = len(self._samples)
-        fixed = [r for r in records if len(self._records[r][SAMPLES]) == 4 * n - 1 and self._records[r][FORMAT] == "GT"]
+        n, lines = len(self._samples), self._lines
+        fixed = [r for r in records if lines.end[r] - lines.begin[r] == 4 * n - 1 and lines.formats[r] == "GT"]
         if not fixed:
             return records
-        text = "\t".join(["", *(self._records[record][SAMPLES] for record in fixed)])
-        cells = np.frombuffer(text.encode("ascii", "replace"), "<u4").reshape(len(fixed), n)
+        read: set[int] = set()
+        size = max(1, _STRIP // (4 * n))
+        for strip in (fixed[i : i + size] for i in range(0, len(fixed), size)):
+            # Each call with the tab before it, four bytes.
+            cells = np.frombuffer(b"".join([lines.data[lines.begin[r] - 1 : lines.end[r]] for r in strip]), "<u4").reshape(len(strip), n)
+            read.update(self._read_cells(np.array(strip), cells))
+        return [record for record in records if record not in read]
+
+    def _read_cells(self, records: np.ndarray, cells: np.ndarray) -> list[int]:
+        """Reads records whose calls may all be diploid and of one digit: `cells` (records, n) of four bytes. Returns those that are that."""
+        # Where no bit but the last of each allele differs in a line, its alleles are 0 and 1.
+        least, most = np.bitwise_and.reduce(cells, axis=1) | _LAST_BITS, np.bitwise_or.reduce(cells, axis=1) | _LAST_BITS
+        phased = most == _PHASED
+        plain = (least == most) & (phased | (most == _UNPHASED))
+        self.plain[records] = plain
+        self.phased[records] = (plain & phased)[:, None]
+        self.alleles[records] = (cells.view("<u2") >= _ONE).reshape(*cells.shape, 2)
+        others = np.flatnonzero(~plain)
+        if not len(others):
+            return records.tolist()
+        plain[others] = self._read_mixed(records[others], cells[others])
+        return records[plain].tolist()
+
+    def _read_mixed(self, records: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Reads cells (records, n) of four bytes of whatever kind; returns which records have nothing but diploid calls of one digit."""
+        n = len(self._samples)
         frame = cells & 0x00FF00FF
-        phased = frame == _BAR << 16 | _TAB
-        sound = phased.all(axis=1)
-        mixed = np.flatnonzero(~sound)
-        sound[mixed] = (phased[mixed] | (frame[mixed] == _SLASH << 16 | _TAB)).all(axis=1)
+        phased = frame == _PHASED & 0x00FF00FF
+        sound = (phased | (frame == _UNPHASED & 0x00FF00FF)).all(axis=1)
         # Every second byte is an allele.
-        characters = (cells.view("<u2") >> 8).astype(np.uint8)
-        alleles = (characters - np.uint8(_ZERO)).view(np.int8)
-        other = np.flatnonzero((characters.min(axis=1) < _ZERO) | (characters.max(axis=1) > _NINE))
-        alleles[other] = _ALLELE[characters[other]]
-        sound[other] &= (alleles[other] != _NONE).all(axis=1)
-        read = np.array(fixed)[sound]
-        self.alleles[read], self.phased[read] = alleles[sound].reshape(-1, n, 2), phased[sound]
-        return sorted({*records}.difference(read.tolist()))
+        alleles = _ALLELE[(cells.view("<u2") >> 8).astype(np.uint8)]
+        sound &= (alleles != _NONE).all(axis=1)
+        self.alleles[records] = np.where(sound[:, None, None], alleles.reshape(-1, n, 2), 0)
+        self.phased[records] = phased & sound[:, None]
+        return sound
 
     def _read_varied(self, records: list[int]) -> None:
         """Reads records of any width."""
         n = len(self._samples)
-        lines = [self._records[record][SAMPLES].encode() for record in records]
+        lines = [self._lines.samples(record) for record in records]
         data = np.frombuffer(b"\t" + b"\t".join(lines) + b"\t\t\t\t", np.uint8)  # four bytes can be taken at every cell
         tabs = np.flatnonzero(data == _TAB)
         found = np.diff(np.searchsorted(tabs, np.cumsum([0, *(len(line) + 1 for line in lines)])))

@@ -13,12 +13,14 @@ from itertools import chain
 from pathlib import Path
 
 from loaders.errors import InputError
-from loaders.source import Block, bcf_blocks, is_bcf, text_blocks
+from loaders.source import Block, RawBlock, bcf_blocks, is_bcf, raw_blocks, text_blocks, utf8
 
 _ATTRIBUTE = re.compile(r'([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 _OF_SITES = frozenset(("##INFO", "##FORMAT", "##FILTER", "##ALT", "##contig", "##fileformat", "##reference"))
 _OF_FILES = frozenset(("##source", "##fileDate", "##phasing", "##assembly"))
+_LAST = b"#CHROM"
+_SAMPLES_TIMES = 8  # as large are blocks of lines with genotypes, which are long: what is done once per block is to be done for many lines
 _NOT_VCF = "Give a VCF or BCF file; `bcftools view -h` shows whether it is one."
 
 
@@ -96,6 +98,27 @@ def open_vcf(path: Path, *, samples: bool = False) -> tuple[VcfHeader, Iterator[
         text, records = bcf_blocks(path, samples=samples)
         return VcfHeader.parse(text.splitlines()), records
     return _split(path, text_blocks(path))
+
+
+def raw_records(path: Path, header: VcfHeader, *, samples: bool = False) -> Iterator[RawBlock]:
+    """The same records as bytes in UTF-8, of a file that has this header."""
+    if is_bcf(path):
+        for made in bcf_blocks(path, samples=samples)[1]:
+            yield RawBlock(made.first, "\n".join(made.lines).encode(), made.position)
+        return
+    columns = None  # line with the names of the columns
+    for block in raw_blocks(path, _SAMPLES_TIMES if header.samples else 1):
+        number, data, position = block
+        if columns is None:
+            at = 0 if data.startswith(_LAST) else data.find(b"\n" + _LAST) + 1
+            if not at and not data.startswith(_LAST):
+                continue
+            columns = number + data.count(b"\n", 0, at)
+            _, newline, data = data[at:].partition(b"\n")
+            if not newline:
+                continue
+            number = columns + 1
+        yield RawBlock(number, utf8(data), position)
 
 
 def _split(path: Path, blocks: Iterator[Block]) -> tuple[VcfHeader, Iterator[Block]]:

@@ -26,7 +26,11 @@ REPEATED_KEY = "INFO key that occurs twice, first kept"
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?")
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
+_ONE_NUMBER = f"^(?:{_JSON_NUMBER.pattern})$"
+_NOT_ONE_WORD = r'[",\\\x00-\x1f]'
 _PER_ALLELE = frozenset("ARG")
+_ONE_VALUE = frozenset("01A")
+"""Number of keys that have one value for one ALT."""
 _REMEMBERED = 1 << 16
 _REMEMBERED_LENGTH = 64
 
@@ -95,7 +99,7 @@ class InfoReader:
         self._kinds = {key: _kind(field) for key, field in header.infos.items()}
         self._known: dict[str, _Field] = {}
 
-    def read(self, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray) -> InfoColumn:
+    def read(self, infos: Sequence[str] | pa.StringArray, record: np.ndarray, allele: np.ndarray, alts: np.ndarray) -> InfoColumn:
         """The INFO of a chunk's variants.
 
         Args:
@@ -120,6 +124,16 @@ class InfoReader:
     def number(self, key: str) -> int:
         """The number of a key, from 1 in the order in which they are first seen; 0 for what is none."""
         return 0 if key in (".", "") else self.keys.setdefault(key, len(self.keys))
+
+    def around(self, keys: Sequence[str]) -> tuple[pa.StringArray, pa.StringArray, np.ndarray, np.ndarray]:
+        """By key: what stands in JSON before a single value and what behind it; whether values are numbers, and whether a single one fits one ALT."""
+        kinds = [self._kinds.get(key, _UNDECLARED) for key in keys]
+        numeric = np.array([kind.one is number for kind in kinds], bool)
+        opened = ["[" * (kind.number not in _ONE_VALUE) + '"' * (kind.one is text) for kind in kinds]
+        before = [f"{string(key)}:{mark}" for key, mark in zip(keys, opened, strict=True)]
+        after = [mark[::-1].replace("[", "]") for mark in opened]
+        fits = np.array([kind.number not in ("R", "G") for kind in kinds], bool)
+        return pa.array(before, pa.string()), pa.array(after, pa.string()), numeric, fits
 
     def _field(self, written: str) -> _Field:
         key, equals, value = written.partition("=")
@@ -161,12 +175,14 @@ class InfoReader:
 class InfoColumn:
     """The INFO of the variants of a chunk; `InfoReader.read` makes it."""
 
-    def __init__(self, reader: InfoReader, infos: Sequence[str], record: np.ndarray, allele: np.ndarray, alts: np.ndarray) -> None:
+    def __init__(
+        self, reader: InfoReader, infos: Sequence[str] | pa.StringArray, record: np.ndarray, allele: np.ndarray, alts: np.ndarray
+    ) -> None:
         self.allele = allele
         self.alts = alts
         self._reader = reader
         self._record = record
-        split = pc.split_pattern(pa.array(infos, pa.string()), ";")
+        split = pc.split_pattern(infos if isinstance(infos, pa.Array) else pa.array(infos, pa.string()), ";")
         encoded = split.flatten().dictionary_encode()
         self._written = encoded.dictionary
         parts = pc.split_pattern(self._written, "=", max_splits=1)
@@ -181,27 +197,40 @@ class InfoColumn:
         self._code, self._start = encoded.indices.to_numpy(), split.offsets.to_numpy()
         self._without_repeats()
 
-    @cached_property
-    def _fields(self) -> list[_Field]:
-        """Each different `KEY=value`, as JSON."""
-        return [self._reader.field(written) for written in self._written.to_pylist()]
-
     def json(self) -> pa.StringArray:
         """(variants,) INFO as JSON objects with keys in file order; null where nothing is in it."""
-        texts = pa.array([field.json for field in self._fields], pa.string())
-        odd_field = np.array([field.odd for field in self._fields], bool)
+        texts, odd_field = self._each()
         code, start = _kept(self._code, self._start, (pc.binary_length(texts).to_numpy() > 0)[self._code])
         parts = pa.ListArray.from_arrays(pa.array(start), texts.take(pa.array(code)))
         made = pc.binary_join_element_wise("{", pc.binary_join(parts, ","), "}", "")
-        single = np.bincount(self._record[self.alts == 1], minlength=len(start) - 1) > 0
-        if odd := int(np.repeat(single, np.diff(self._start))[odd_field[self._code]].sum()):
-            self._reader.warnings[COUNT_MISMATCH] += odd
+        if odd_field.any():
+            single = np.bincount(self._record[self.alts == 1], minlength=len(start) - 1) > 0
+            if odd := int(np.repeat(single, np.diff(self._start))[odd_field[self._code]].sum()):
+                self._reader.warnings[COUNT_MISMATCH] += odd
         several = np.flatnonzero(self.alts > 1)
         rows = self._record.copy()
         rows[several] = len(made) + np.arange(len(several))
-        of_several = pa.array([self._of_allele(row) for row in several.tolist()], pa.string())
+        of_several = pa.array(self._of_alleles(several), pa.string())
         made = pa.concat_arrays([made, of_several]).take(pa.array(rows))
         return pc.if_else(pc.equal(made, "{}"), None, made)
+
+    def _each(self) -> tuple[pa.StringArray, np.ndarray]:
+        """Each different `KEY=value` as `InfoReader.field` has it: its JSON, and whether its count does not fit one ALT."""
+        # One number, or one text without anything that JSON or VCF writes in another way, stands in JSON as it does here.
+        before, after, numeric, fits = self._reader.around(self._names)
+        numbers = pc.match_substring_regex(self._value, _ONE_NUMBER)
+        words = pc.invert(pc.or_(pc.match_substring_regex(self._value, _NOT_ONE_WORD), pc.equal(self._value, ".")))
+        simple = pc.if_else(pa.array(numeric[self._key]), numbers, words).fill_null(False).to_numpy(zero_copy_only=False)
+        simple &= fits[self._key] & (self._key > 0)
+        keys = pa.array(self._key)
+        texts = pc.binary_join_element_wise(before.take(keys), self._value, after.take(keys), "")
+        odd = np.zeros(len(texts), bool)
+        others = np.flatnonzero(~simple)
+        if len(others):
+            fields = [self._reader.field(written) for written in self._written.take(pa.array(others)).to_pylist()]
+            texts = pc.replace_with_mask(texts, pa.array(~simple), pa.array([field.json for field in fields], pa.string()))
+            odd[others] = [field.odd for field in fields]
+        return texts, odd
 
     def texts(self, key: str) -> pa.StringArray:
         """(variants,) the value of a key as it is written, with commas for several ALTs; null where a record has none."""
@@ -221,25 +250,32 @@ class InfoColumn:
         begin = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=len(self._names)))])
         return np.argsort(keys, kind="stable"), begin, np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
 
-    def _of_allele(self, row: int) -> str:
-        record, allele, alts = int(self._record[row]), int(self.allele[row]), int(self.alts[row])
-        parts = []
-        for code in self._code[self._start[record] : self._start[record + 1]].tolist():
-            field = self._fields[code]
-            if field.json and field.value is not None:
-                made, fits = self._reader.of_allele(self._names[field.key], field.value, allele, alts)
-                if not fits:
-                    self._reader.warnings[COUNT_MISMATCH] += 1
-                parts.append(made)
-            elif field.json:
-                parts.append(field.json)
-        return f"{{{','.join(parts)}}}"
+    def _of_alleles(self, rows: np.ndarray) -> list[str]:
+        """The JSON of variants of records with several ALTs."""
+        codes = [self._code[self._start[record] : self._start[record + 1]] for record in self._record[rows].tolist()]
+        used = np.unique(np.concatenate([np.zeros(0, np.int64), *codes]))
+        fields = dict(zip(used.tolist(), map(self._reader.field, self._written.take(pa.array(used)).to_pylist()), strict=True))
+        made = []
+        for row, of_record in zip(rows.tolist(), codes, strict=True):
+            parts = []
+            for field in map(fields.__getitem__, of_record.tolist()):
+                if field.json and field.value is not None:
+                    text, fits = self._reader.of_allele(self._names[field.key], field.value, int(self.allele[row]), int(self.alts[row]))
+                    if not fits:
+                        self._reader.warnings[COUNT_MISMATCH] += 1
+                    parts.append(text)
+                elif field.json:
+                    parts.append(field.json)
+            made.append(f"{{{','.join(parts)}}}")
+        return made
 
     def _without_repeats(self) -> None:
         """Takes out the second of two equal keys of a record."""
         record = np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
         fields = record * len(self._names) + self._key[self._code]
-        if len(pc.unique(pa.array(fields))) == len(fields):
+        seen = np.zeros((len(self._start) - 1) * len(self._names), bool)
+        seen[fields] = True
+        if np.count_nonzero(seen) == len(fields):
             return
         first = np.zeros(len(fields), bool)
         first[np.unique(fields, return_index=True)[1]] = True

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from loaders.info import fields
 from store.allele import left_align, trim
 from store.assembly import NAMES, Assembly, chrom_code
 from store.reference import Reference
+from store.region import pos0
 
 if TYPE_CHECKING:
     from loaders.lift import Lift
@@ -205,15 +208,37 @@ class Normalizer:
             return None
         return self.reference.fetch(site.chrom, site.pos, site.pos + bases - 1)
 
+    def chromosome(self, name: str) -> tuple[int, int]:
+        """The code of a chromosome by its name as written, and its length in the assembly of the file; (0, 0) for other contigs."""
+        found = self._chroms.get(name)
+        if found is None:
+            if (code := chrom_code(name)) is None:
+                return _UNSEEN
+            found = self._chroms[name] = code, self.written.length(code)
+        return found
+
+    def agrees(self, chrom: np.ndarray, pos: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """(n,) bool, whether the reference has a base (n, of A, C, G, T in ASCII) at each of n positions, 1-based, on chromosomes (codes); without a reference
+        true. Where it is false, `site` tells why."""
+        reference, found = self.reference, np.ones(len(pos), bool)
+        if reference is None or not len(pos):
+            return found
+        window = pos0(pos) // reference.bases
+        stretch = (chrom << 32) + window
+        for each in np.unique(stretch).tolist():
+            here = np.flatnonzero(stretch == each)
+            first, text = reference.window(int(chrom[here[0]]), int(pos[here[0]]))
+            at = pos[here] - first
+            inside = at < len(text)
+            found[here] = inside
+            found[here[inside]] = np.frombuffer(text.encode("ascii", "replace"), np.uint8)[at[inside]] == base[here[inside]]
+        return found
+
     def _locus(self, chrom: str, pos: str) -> tuple[int, int]:
         """(chromosome code, 1-based position) in the assembly of the file. Raises Rejected."""
-        found = self._chroms.get(chrom)
-        if found is None:
-            code = chrom_code(chrom)
-            if code is None:
-                raise Rejected(BAD_CONTIG, chrom[:_SHOWN])
-            found = self._chroms[chrom] = code, self.written.length(code)
-        code, length = found
+        code, length = self.chromosome(chrom)
+        if not code:
+            raise Rejected(BAD_CONTIG, chrom[:_SHOWN])
         number = int(pos) if pos.isdecimal() and len(pos) < 10 else 0
         if number > length:
             raise Rejected(BEYOND, _beyond(self.written, code))

@@ -23,7 +23,7 @@ from loaders.ahead import ahead
 from loaders.errors import InputError, Interrupted
 from loaders.progress import Progress
 from loaders.rejects import RejectsFile
-from store.copy import Chunk, Reject
+from store.copy import Chunk, Reject, prepare
 from store.database import wrap_errors
 from store.errors import StoreError
 from store.load import AlreadyLoaded, Load, SourceFile, Written, begin
@@ -154,12 +154,19 @@ def _write(load: Load, ordinal: int, read: Read, rejects: RejectsFile, strict: b
             )
         rejects.add(found)
 
-    with ahead(read(ordinal, load.progress.get(ordinal, Written()).end)) as chunks:
+    with ahead(_prepared(read(ordinal, load.progress.get(ordinal, Written()).end), load.load_id)) as chunks:
         for chunk in chunks:
             if chunk.tables or chunk.records:
                 load.write(ordinal, chunk, report)
             yield chunk
     load.file_done(ordinal)
+
+
+def _prepared(chunks: Generator[Chunk, None, None], load_id: int) -> Generator[Chunk, None, None]:
+    """The chunks, with what can be done for the server before it is their turn."""
+    with closing(chunks):
+        for chunk in chunks:
+            yield prepare(chunk, load_id)
 
 
 def _refuse_nothing(conn: psycopg.Connection, load: Load, job: Job) -> None:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +24,13 @@ from loaders.clinvar import ClinVar
 from loaders.consequences import Consequences
 from loaders.extract import Extractor
 from loaders.frequencies import Frequencies
-from loaders.header import VcfHeader, open_vcf
+from loaders.genotypes import Lines
+from loaders.header import VcfHeader, raw_records
 from loaders.info import InfoColumn, InfoReader
-from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, Normalizer, Record, Rejected
-from loaders.source import Block
+from loaders.normalize import Normalizer, Record
+from loaders.sites import ALT, FILTER, ID, INFO, QUAL, Sites, Variants, variants
+from loaders.source import RawBlock
 from store.copy import ROW, Chunk, Reject
-from store.variant_key import encode
 
 EXTRACTORS: tuple[type[Extractor], ...] = (ClinVar, Consequences)
 
@@ -54,15 +56,14 @@ SCHEMA = {
 
 TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *callset.TABLES, *(table for extractor in EXTRACTORS for table in extractor.SCHEMAS))
 
-CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 25_000))  # tests make it small
+CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 10_000))  # tests make it small
 CHUNK_BYTES = 8 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
 CHUNK_FREQUENCIES = 2_000_000
-_CHUNK_TEXT = 32 << 20  # of lines with genotypes; the rows take less, and are written while the next are read
+_CHUNK_TEXT = 64 << 20  # of lines with genotypes; the rows take a tenth, and are written while the next are read
 
 NOT_FINITE = "QUAL that is no finite number, left out"
 _RSID = r"^rs[0-9]{1,18}$"
 _NUMBER = re.compile(r"\b[0-9]{1,18}\b")
-_SHOWN_ROW = 1000
 
 
 def read(
@@ -82,20 +83,48 @@ def read(
     first chunk of the first file names samples and populations. Raises InputError.
     """
     batch = _Batch(header, normalizer, frequencies or Frequencies.for_header(header), genotypes, first and not after)
-    _, blocks = open_vcf(path, samples=genotypes is not None)
-    for block in blocks:
+    for block in raw_records(path, header, samples=genotypes is not None):
         done = max(0, after + 1 - block.first)
-        if done < len(block.lines):
-            yield from batch.read(Block(block.first + done, block.lines[done:], block.position))
+        if done:
+            lines = block.data.split(b"\n", done)
+            if len(lines) <= done:
+                continue
+            block = RawBlock(block.first + done, lines[done], block.position)
+        yield from batch.read(block)
     if batch.pending:
         yield batch.take(path.stat().st_size)
 
 
+class _Part(NamedTuple):
+    """Variants of some records that follow each other, and these records. `record` is the number of each variant's record in `infos`, `line` that of its line,
+    `alts` how many ALTs it has; ID, QUAL and FILTER are by variant too."""
+
+    record: np.ndarray
+    line: np.ndarray
+    alts: np.ndarray
+    allele: np.ndarray
+    key: np.ndarray
+    chrom: np.ndarray
+    pos: np.ndarray
+    ref: pa.StringArray
+    alt: pa.StringArray
+    locus: pa.StringArray
+    id: pa.StringArray
+    qual: pa.StringArray
+    filter: pa.StringArray
+    infos: pa.StringArray
+
+
 class _Batch:
-    """Rows of the tables, collected record by record."""
+    """Rows of the tables, collected block by block."""
 
     def __init__(
-        self, header: VcfHeader, normalizer: Normalizer, frequencies: Frequencies | None, genotypes: Callset | None, first: bool
+        self,
+        header: VcfHeader,
+        normalizer: Normalizer,
+        frequencies: Frequencies | None,
+        genotypes: Callset | None,
+        first: bool,
     ) -> None:
         self._normalizer = normalizer
         self._frequencies = frequencies
@@ -106,12 +135,13 @@ class _Batch:
         if first and genotypes:
             self._once["callset_sample"] = genotypes.members()
         self._end = header.text.count("\n")
+        self._long = bool(header.samples)
         self._extractors = [e for kind in EXTRACTORS if (e := kind.for_header(header))]
         self._info = InfoReader(header)
         rs = header.infos.get("RS")
         self._info_has_rsid = rs is not None and "dbsnp" in rs.description.lower()
         self._warnings: Counter[str] = Counter()
-        self._all_warnings = [normalizer.warnings, self._info.warnings, *(e.warnings for e in self._extractors)]
+        self._all_warnings = [self._info.warnings, *(e.warnings for e in self._extractors)]
         self._all_warnings += [part.warnings for part in (frequencies, genotypes) if part]
         self._most = CHUNK_ROWS
         if self._frequencies:
@@ -119,82 +149,96 @@ class _Batch:
         self._clear()
 
     def _clear(self) -> None:
-        self._records = self._bytes = self._text = 0
+        self._records = self._variants = self._infos = self._bytes = self._text = 0
         self._rejects: list[Reject] = []
         self._skipped: Counter[str] = Counter()
-        self._infos: list[str] = []
-        self._variants: list[tuple[int, int, str, str]] = []
-        self._observed: list[tuple] = []
+        self._parts: list[_Part] = []
 
     @property
     def pending(self) -> bool:
         """True where there is something to take."""
         return bool(self._records or self._once)
 
-    def read(self, block: Block) -> Iterator[Chunk]:
+    def read(self, block: RawBlock) -> Iterator[Chunk]:
         """Adds the records of a block; gives a chunk whenever one is full."""
-        records = [line.split("\t", 9) for line in block.lines] if self._genotypes else []
-        if self._genotypes:
-            self._genotypes.read(records)
-        for place, line in enumerate(block.lines):
-            self._end = number = block.first + place
-            if not line:
-                continue
-            columns = records[place] if records else line.split("\t", 8)
-            try:
-                self._add(number, place, columns)
-            except Rejected as why:
-                self._reject(number, why, columns)
-            self._records += 1
-            if len(self._variants) >= self._most or self._bytes >= CHUNK_BYTES:
+        lines = Lines(block.data) if self._long else None
+        sites = Sites(lines.heads if lines else block.data, block.first)
+        alts = pc.add(pc.count_substring(sites.columns[ALT], ","), 1).to_numpy()
+        if self._genotypes and lines:
+            self._genotypes.read(lines, alts)
+        found = variants(sites, self._normalizer, self._genotypes.faults if self._genotypes else {})
+        # How many variants there are, and how much INFO of records that have some, in all records before each place.
+        there = np.bincount(found.record, minlength=len(sites))
+        size = np.where(there > 0, pc.binary_length(sites.columns[INFO]).to_numpy(), 0)
+        before, bytes_before = (np.concatenate([[0], np.cumsum(number)]) for number in (there, size))
+        begin = 0
+        while begin < len(sites):
+            room, bytes_room = before[begin] + self._most - self._variants, bytes_before[begin] + CHUNK_BYTES - self._bytes
+            end = min(len(sites), int(np.searchsorted(before, room)), int(np.searchsorted(bytes_before, bytes_room)))
+            self._add(sites, found, alts, begin, end, slice(int(before[begin]), int(before[end])))
+            self._bytes += int(bytes_before[end] - bytes_before[begin])
+            if self._variants >= self._most or self._bytes >= CHUNK_BYTES:
                 yield self.take(block.position)
+            begin = end
         if self._genotypes:
             self._genotypes.flush()
-            self._text += sum(map(len, block.lines))
+            self._text += len(block.data) * (2 if self._genotypes.keep_format else 1)  # which takes as much as its text
             if self._text >= _CHUNK_TEXT:
                 yield self.take(block.position)
 
-    def _add(self, line: int, place: int, columns: list[str]) -> None:
-        if len(columns) < 8:
-            raise Rejected(BAD_COLUMNS, f"{len(columns)} of at least 8")
-        chrom_text, pos_text, id_text, ref_text, alt_text, qual, filter_text, info = columns[:8]
-        site = self._normalizer.site(chrom_text, pos_text, ref_text)
-        chrom, pos = site[:2]
-        alts = alt_text.split(",")
-        number = record = None
-        for allele, alt in enumerate(alts, 1):
-            alt = alt.upper()
-            if alt in NOT_VARIANTS:
-                self._skipped[NOT_VARIANTS[alt]] += 1
-                continue
-            try:
-                variant = self._normalizer.normal(site, alt)
-            except Rejected as why:
-                self._reject(line, why, columns)
-                continue
-            if number is None:
-                if self._genotypes:
-                    self._genotypes.check(place)
-                number = len(self._infos)
-                self._infos.append(info)
-                self._bytes += len(info)
-            changed = variant != (chrom, pos, ref_text, alt_text)
-            locus = f"{chrom_text}:{pos_text}:{ref_text}:{alt_text}" if changed else None
-            if self._extractors:
-                record = record or Record(line, chrom_text, pos, id_text, ref_text, alts, qual, filter_text, info)
-                for extractor in self._extractors:
-                    extractor.add(len(self._variants), record, allele, variant)
-            if self._genotypes:
-                self._genotypes.add(place, allele)
-            self._variants.append(variant)
-            self._observed.append((id_text, qual, filter_text, locus, allele, line, number, len(alts)))
+    def _add(self, sites: Sites, found: Variants, alts: np.ndarray, begin: int, end: int, own: slice) -> None:
+        """Adds the records from place `begin` to before `end`, and the variants that are theirs."""
+        self._end = sites.first + end - 1
+        self._records += int(np.count_nonzero(~sites.empty[begin:end]))
+        self._rejects += (reject for place, reject in found.rejects if begin <= place < end)
+        self._skipped.update(name for place, name in found.skipped if begin <= place < end)
+        self._warnings.update(reason for place, reason in found.odd if begin <= place < end)
+        place, allele = found.record[own], found.allele[own]
+        if not len(place):
+            return
+        if self._genotypes:
+            self._genotypes.add(place, allele)
+        records, number = np.unique(place, return_inverse=True)
+        taken = pa.array(place)
+        part = _Part(
+            self._infos + number,
+            sites.first + place,
+            alts[place],
+            allele,
+            found.key[own],
+            found.chrom[own],
+            found.pos[own],
+            found.ref[own],
+            found.alt[own],
+            found.locus[own],
+            sites.columns[ID].take(taken),
+            sites.columns[QUAL].take(taken),
+            sites.columns[FILTER].take(taken),
+            sites.columns[INFO].take(pa.array(records)),
+        )
+        if self._extractors:
+            self._extract(sites, part, place)
+        self._parts.append(part)
+        self._variants += len(place)
+        self._infos += len(records)
 
-    def _reject(self, line: int, why: Rejected, columns: list[str]) -> None:
-        self._rejects.append(Reject(line, why.reason, why.detail, "\t".join(columns[:8])[:_SHOWN_ROW]))
+    def _extract(self, sites: Sites, part: _Part, place: np.ndarray) -> None:
+        """Shows the records of a part to the extractors."""
+        places = np.unique(place)
+        columns = [column.take(pa.array(places)).to_pylist() for column in sites.columns]
+        records = [
+            Record(line, chrom, int(pos), name, ref, alts.split(","), qual, filters, info)
+            for line, chrom, pos, name, ref, alts, qual, filters, info in zip((sites.first + places).tolist(), *columns, strict=True)
+        ]
+        named = zip(part.chrom.tolist(), part.pos.tolist(), part.ref.to_pylist(), part.alt.to_pylist(), strict=True)
+        rows = zip((part.record - self._infos).tolist(), part.allele.tolist(), named, strict=True)
+        for row, (record, allele, variant) in enumerate(rows, self._variants):
+            for extractor in self._extractors:
+                extractor.add(row, records[record], allele, variant)
 
     def take(self, position: int) -> Chunk:
         """The chunk of what was added since the last call; `position` is how far in the file that is."""
-        tables = (self._tables() if self._variants else {}) | self._once
+        tables = (self._tables() if self._parts else {}) | self._once
         self._once = {}
         warnings, self._warnings = self._warnings, Counter()
         for counted in self._all_warnings:
@@ -205,18 +249,16 @@ class _Batch:
         return chunk
 
     def _tables(self) -> dict[str, pa.RecordBatch]:
-        chrom, pos, ref, alt = zip(*self._variants, strict=True)
-        id_text, qual, filters, locus, allele, line, record, alts = zip(*self._observed, strict=True)
-        key = encode(np.array(chrom), np.array(pos), ref, alt)
-        row = np.arange(len(key), dtype=np.int32)
-        ids = _split(id_text)
-        info = self._info.read(self._infos, np.array(record), np.array(allele), np.array(alts))
-        observed = [key, ids, self._quals(qual), _split(filters), info.json(), locus, allele, line]
+        all = _Part(*(_joined(columns) for columns in zip(*self._parts, strict=True)))
+        row = np.arange(len(all.key), dtype=np.int32)
+        ids = _split(all.id)
+        info = self._info.read(all.infos, all.record, all.allele, all.alts)
+        observed = [all.key, ids, self._quals(all.qual), _split(all.filter), info.json(), all.locus, all.allele, all.line]
         rsid, carrier = self._rsids(ids, info)
         tables = {
-            "variant": _rows("variant", [key, chrom, pos, ref, alt], row),
+            "variant": _rows("variant", [all.key, all.chrom, all.pos, all.ref, all.alt], row),
             "variant_record": _rows("variant_record", observed, row),
-            "rsid": _rows("rsid", [rsid, key[carrier]], carrier),
+            "rsid": _rows("rsid", [rsid, all.key[carrier]], carrier),
         }
         extracted = {table: rows for e in self._extractors for table, rows in e.take().items()}
         if self._genotypes:
@@ -224,10 +266,10 @@ class _Batch:
         if self._frequencies:
             extracted["population_frequency"] = self._frequencies.read(info)
         for table, rows in extracted.items():
-            tables[table] = rows.add_column(0, "variant_key", pa.array(key[rows.column(ROW).to_numpy()]))
+            tables[table] = rows.add_column(0, "variant_key", pa.array(all.key[rows.column(ROW).to_numpy()]))
         return tables
 
-    def _quals(self, texts: Sequence[str]) -> pa.DoubleArray:
+    def _quals(self, texts: pa.StringArray) -> pa.DoubleArray:
         """QUAL as numbers; null for a dot, and for what is no finite number, which is counted."""
         present = _present(texts)
         try:
@@ -257,13 +299,17 @@ class _Batch:
         return pairs[1], pairs[0].astype(np.int32)
 
 
-def _present(texts: Sequence[str]) -> pa.StringArray:
+def _joined(columns: Sequence) -> np.ndarray | pa.Array:
+    """One column of parts."""
+    return pa.concat_arrays(columns) if isinstance(columns[0], pa.Array) else np.concatenate(columns)
+
+
+def _present(texts: pa.StringArray) -> pa.StringArray:
     """Values of a column; null for a dot, the format's missing value."""
-    array = pa.array(texts, pa.string())
-    return pc.if_else(pc.equal(array, "."), None, array)
+    return pc.if_else(pc.equal(texts, "."), None, texts)
 
 
-def _split(texts: Sequence[str]) -> pa.ListArray:
+def _split(texts: pa.StringArray) -> pa.ListArray:
     """Values of a column that holds lists; null for a dot."""
     return pc.split_pattern(_present(texts), ";")
 

@@ -8,8 +8,9 @@ are copied directly, after rows that repeat an earlier one of the load were take
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import psycopg
@@ -41,6 +42,13 @@ class Reject:
     row: str
 
 
+class Encoded(NamedTuple):
+    """Rows, and what is sent to the server for these and no others."""
+
+    rows: pa.RecordBatch
+    parts: list[bytes]
+
+
 @dataclass
 class Chunk:
     """One transaction's worth of a file.
@@ -50,6 +58,7 @@ class Chunk:
     each; scores and frequencies that come without variants have `_row` and `_line`. Samples are names, which the store numbers. `records` counts the file's records read for this
     chunk, rejected ones included. `position` is how far in the file that was, in bytes on disk, for progress; `end` is the
     last line of it, after which a load that was cut off goes on. `skipped` counts by name what is no variant and no fault either; `warnings` counts what was loaded but is odd.
+    `encoded` has what `prepare` made of tables.
     """
 
     tables: dict[str, pa.RecordBatch]
@@ -59,27 +68,50 @@ class Chunk:
     end: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
+    encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
-def copy_rows(conn: psycopg.Connection, table: str, rows: pa.RecordBatch, constants: Mapping[str, int] | None = None) -> int:
+def prepare(chunk: Chunk, load_id: int) -> Chunk:
+    """Encodes the rows of a chunk of variants beforehand, as `copy_rows` would, for a reader's thread to do while the chunk before is written."""
+    if "variant" in chunk.tables:
+        for table, rows in chunk.tables.items():
+            written = _written(rows, {} if table == "variant" else {"load_id": load_id})
+            chunk.encoded[table] = Encoded(rows, list(_parts(written)))
+    return chunk
+
+
+def copy_rows(
+    conn: psycopg.Connection, table: str, rows: pa.RecordBatch, constants: Mapping[str, int] | None = None, encoded: Encoded | None = None
+) -> int:
     """Sends rows to a table by binary COPY; columns are matched by name, `_row` and `_line` are left out.
 
-    `constants` adds int4 columns of one value (load_id). Returns the number of rows.
+    `constants` adds int4 columns of one value (load_id). `encoded` is used where it is of these very rows. Returns the number of rows.
     """
-    for name, value in (constants or {}).items():
-        rows = rows.append_column(name, pa.array(np.full(rows.num_rows, value, np.int32)))
-    rows = rows.drop_columns([name for name in (ROW, LINE) if name in rows.schema.names])
     if rows.num_rows == 0:
         return 0
-    columns = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
+    written = _written(rows, constants or {})
+    columns = sql.SQL(", ").join(map(sql.Identifier, written.schema.names))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table), columns)
-    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        for start in range(0, rows.num_rows, _ENCODE_ROWS):
-            copy.write(encoder.write_batch(rows.slice(start, _ENCODE_ROWS)))
-        copy.write(encoder.finish())
+        for part in encoded.parts if encoded and encoded.rows is rows else _parts(written):
+            copy.write(part)
     return rows.num_rows
+
+
+def _written(rows: pa.RecordBatch, constants: Mapping[str, int]) -> pa.RecordBatch:
+    """Rows with the columns that their table has."""
+    for name, value in constants.items():
+        rows = rows.append_column(name, pa.array(np.full(rows.num_rows, value, np.int32)))
+    return rows.drop_columns([name for name in (ROW, LINE) if name in rows.schema.names])
+
+
+def _parts(rows: pa.RecordBatch) -> Iterator[bytes]:
+    """Rows in the binary format of COPY."""
+    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    yield encoder.write_header()
+    for start in range(0, rows.num_rows, _ENCODE_ROWS):
+        yield encoder.write_batch(rows.slice(start, _ENCODE_ROWS))
+    yield encoder.finish()
 
 
 def keep(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
@@ -90,7 +122,7 @@ def keep(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
     return rows if mask.all() else rows.filter(pa.array(mask))
 
 
-def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch, *, alone: bool = False) -> int:
+def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch, *, alone: bool = False, encoded: Encoded | None = None) -> int:
     """Adds the variants that the store does not have yet. Returns how many they were.
 
     `alone` says that nobody else adds any before this transaction ends: then those that no stored one lies among are copied straight in, which takes a
@@ -103,9 +135,9 @@ def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch, *, alone: bo
                 "SELECT EXISTS (SELECT FROM variant WHERE variant_key BETWEEN %s AND %s)", (int(keys.min()), int(keys.max())), binary=True
             )
             if cursor.fetchone() == (False,):
-                return copy_rows(conn, "variant", rows)
+                return copy_rows(conn, "variant", rows, encoded=encoded)
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
-        copy_rows(conn, "variant_stage", rows)
+        copy_rows(conn, "variant_stage", rows, encoded=encoded)
         # In one order for all, since an insert waits for another load's of the same key.
         cursor.execute(
             """WITH added AS (INSERT INTO variant SELECT * FROM variant_stage ORDER BY variant_key ON CONFLICT DO NOTHING RETURNING 1)

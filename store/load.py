@@ -17,7 +17,22 @@ from psycopg.types.json import Jsonb
 
 from . import ibd, sample
 from .assembly import NAMES
-from .copy import LINE, REPEATED, ROW, Chunk, Reject, collisions, copy_rows, insert_variants, keep, locus, present, record_lines, repeated
+from .copy import (
+    LINE,
+    REPEATED,
+    ROW,
+    Chunk,
+    Encoded,
+    Reject,
+    collisions,
+    copy_rows,
+    insert_variants,
+    keep,
+    locus,
+    present,
+    record_lines,
+    repeated,
+)
 from .errors import StoreError
 from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, lock_releases, publish_in, remove_load, returned, unlock_load
 from .v2f_load import IDENTITY, Repeats
@@ -98,7 +113,7 @@ class Load:
             if not alone and ("variant" in tables or named or mentioning):
                 self.conn.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", (IDENTITY_LOCK,))
             if "variant" in tables:
-                self.counts["variant"] += self._identify(tables, rejects, alone)
+                self.counts["variant"] += self._identify(tables, rejects, alone, chunk.encoded.get("variant"))
             else:
                 for table in (table for table in _WITHOUT_VARIANTS if table in tables):
                     tables[table] = self._first_of_variants(table, tables[table], rejects)
@@ -111,7 +126,7 @@ class Load:
             for table, rows in tables.items():
                 self.counts[table] += rows.num_rows
                 stored = ibd.from_both_sides(rows) if table == "ibd_segment" else rows
-                copy_rows(self.conn, table, stored, {"load_id": self.load_id})
+                copy_rows(self.conn, table, stored, {"load_id": self.load_id}, chunk.encoded.get(table))
             rejects.sort(key=lambda reject: reject.line)
             report(rejects)
             self.counts += Counter({"records": chunk.records, "rejects": len(rejects)})
@@ -129,7 +144,7 @@ class Load:
         """The counts as the ledger keeps them."""
         return {"records": 0, "rejects": 0, **self.counts, "reasons": self.reasons, "skipped": self.skipped, "warnings": self.warnings}
 
-    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject], alone: bool) -> int:
+    def _identify(self, tables: dict[str, pa.RecordBatch], rejects: list[Reject], alone: bool, encoded: Encoded | None) -> int:
         """Writes the variants that are new and takes out of `tables` the rows of those that are rejected. Returns how many were new."""
         variants = tables.pop("variant")
         keys = variants.column("variant_key").to_numpy()
@@ -145,7 +160,7 @@ class Load:
                 reject(row, REPEATED, f"the same variant as line {lines[first]} after normalisation")
             else:
                 reject(row, COLLISION, f"its VariantKey is the hash of the alleles of line {lines[first]} too")
-        added = insert_variants(self.conn, keep(variants, kept), alone=alone)
+        added = insert_variants(self.conn, keep(variants, kept), alone=alone, encoded=encoded)
         for row in collisions(self.conn, variants):
             if kept[row]:
                 reject(row, COLLISION, "its VariantKey is the hash of the alleles of another variant in the store too")
