@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import multiprocessing
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.supervisors import Multiprocess
 
 from store import genome
 from store.commands import opened
@@ -39,17 +35,17 @@ from .export_people import Found
 from .relation import links
 from .schema import build, sdl
 from .shell import request
+from .workers import OPTIONS
+from .workers import serve as serve_with
 
 graph = typer.Typer(no_args_is_help=True)
 query = typer.Typer(help="Ask the store at the shell.", no_args_is_help=True)
 graph.add_typer(query, name="query")
 
 LoadModels = Callable[[Sequence[str]], Mapping[str, SequenceModel]]
-MOST_WORKERS = 20
+MOST_WORKERS = 16
 CONNECTIONS = 80
-"""Connections of all workers together, which leaves some of the hundred that PostgreSQL has unless told otherwise."""
-STARTING = 60
-"""Seconds that a worker may take to begin, or to say that it lives."""
+"""Connections of all workers together, one of each for news of releases, which leaves some of the hundred that PostgreSQL has unless told otherwise."""
 Port = Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)]
 
 
@@ -80,26 +76,25 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(host: str, port: int, app: Callable[[], Starlette], greeting: str, workers: int = 1) -> None:
-    """Serves until interrupted, with so many processes that each make the application; says so once the port is its own."""
+    """Serves until interrupted, with so many processes that each make the application; says so once it can answer."""
     sock = listen(host, port)
-    typer.echo(greeting)
-    sys.stdout.flush()
-    config = uvicorn.Config(
-        app, factory=True, workers=workers, loop="uvloop", http="httptools", log_level="warning", access_log=False, server_header=False, lifespan="on",
-        timeout_worker_healthcheck=STARTING,
-    )  # fmt: skip
+
+    def greet() -> None:
+        typer.echo(greeting)
+        sys.stdout.flush()
+
     if workers > 1:
-        Multiprocess(config, [sock]).run()
-    else:
-        uvicorn.Server(config).run([sock])
+        serve_with(app, sock, workers, greet)
+        return
+    made = app()
+    greet()
+    uvicorn.Server(uvicorn.Config(made, **OPTIONS)).run([sock])
 
 
 def make(origins: Sequence[str], models: Sequence[str], load: LoadModels | None, workers: int) -> Starlette:
     """The application over the store of this environment, in any process: one of `workers`, who share what connections the server has."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     loaded = load(models) if models and load is not None else {}
-    size = max(2, min(POOL_SIZE, CONNECTIONS // (2 * workers)))
+    size = max(2, min(POOL_SIZE, (CONNECTIONS - workers) // (2 * workers)))
     made = application(replace(settings(), origins=tuple(origins), models=loaded, pool_size=size))
     keep()
     return made
@@ -110,12 +105,6 @@ def keep() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-def _end_with(parent: Any) -> None:
-    """Ends this process when its parent has ended, however that was: nobody else would."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @graph.command()
@@ -140,7 +129,6 @@ def serve(
 
     Example: vkg serve --port 8001
     """
-    settings()  # what is wrong with the store is said before the port is taken
     greeting = f"GraphQL at http://{host}:{port}/graphql, in a browser at http://{host}:{port}/graphiql (Ctrl-C ends it)"
     run(host, port, partial(make, origin or (), model or (), load_models, workers), greeting, workers)
 

@@ -47,19 +47,25 @@ class Served:
         return [each for each in psutil.Process(self.process.pid).children() if alive(each) and "spawn_main" in " ".join(each.cmdline())]
 
 
-@pytest.fixture
-def served(demo_url: str) -> Iterator[Served]:
+def start(url: str, *more: str) -> Served:
     with closing(listen("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    command = [sys.executable, "-m", "vkg", "serve", "--port", str(port), "--workers", "2"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | {"VKG_DATABASE_URL": demo_url}, stdout=subprocess.DEVNULL)
-    served = Served(process, f"http://127.0.0.1:{port}")
+    command = [sys.executable, "-m", "vkg", "serve", "--port", str(port), "--workers", "2", *more]
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=os.environ | {"VKG_DATABASE_URL": url}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    return Served(process, f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def served(demo_url: str) -> Iterator[Served]:
+    served = start(demo_url)
     try:
         until(lambda: len(served.workers()) == 2 and served.ask())
         yield served
     finally:
-        process.terminate()
-        process.wait(60)
+        served.process.kill()
+        served.process.communicate()
 
 
 @pytest.mark.slow
@@ -76,3 +82,26 @@ def test_a_worker_that_is_killed_is_replaced_and_all_end_with_the_first(served: 
     served.process.send_signal(signal.SIGKILL)
     until(lambda: not any(map(alive, last)))
     assert served.ask() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_all(served: Served, number: signal.Signals, code: int) -> None:
+    workers = served.workers()
+    served.process.send_signal(number)
+    out, err = served.process.communicate(timeout=40)
+    assert served.process.returncode == code
+    assert out.startswith(b"GraphQL at http://127.0.0.1:")
+    assert b"Traceback" not in err
+    assert not any(map(alive, workers))
+
+
+@pytest.mark.slow
+def test_what_keeps_all_workers_from_beginning_is_said_once(empty_url: str) -> None:
+    failed = start(empty_url)
+    out, err = failed.process.communicate(timeout=120)
+    assert failed.process.returncode == 2
+    assert out == b""
+    assert b"vkg init" in err
+    assert err.count(b"vkg:") == 1
+    assert b"Traceback" not in err
