@@ -31,6 +31,8 @@ _NOT_ONE_WORD = r'[",\\\x00-\x1f]'
 _PER_ALLELE = frozenset("ARG")
 _ONE_VALUE = frozenset("01A")
 """Number of keys that have one value for one ALT."""
+_NO_KEYS = ("", ".")
+_CELLS = 64  # of records and keys, for each field: with fewer, marking each cell is the fastest way to find two equal keys
 _REMEMBERED = 1 << 16
 _REMEMBERED_LENGTH = 64
 
@@ -74,10 +76,10 @@ def fields(info: str) -> dict[str, str | None]:
 
 
 class _Field(NamedTuple):
-    """One `KEY=value`: the key's number, the value (None without `=`), its JSON `"KEY":value` for a record with one ALT, empty
+    """One `KEY=value`: the key, empty where it is none, the value (None without `=`), its JSON `"KEY":value` for a record with one ALT, empty
     where it says nothing, and whether its count does not fit one ALT."""
 
-    key: int
+    key: str
     value: str | None
     json: str
     odd: bool
@@ -95,7 +97,6 @@ class InfoReader:
 
     def __init__(self, header: VcfHeader) -> None:
         self.warnings: Counter[str] = Counter()
-        self.keys: dict[str, int] = {"": 0}
         self._kinds = {key: _kind(field) for key, field in header.infos.items()}
         self._known: dict[str, _Field] = {}
 
@@ -121,10 +122,6 @@ class InfoReader:
                 self._known[written] = found
         return found
 
-    def number(self, key: str) -> int:
-        """The number of a key, from 1 in the order in which they are first seen; 0 for what is none."""
-        return 0 if key in (".", "") else self.keys.setdefault(key, len(self.keys))
-
     def around(self, keys: Sequence[str]) -> tuple[pa.StringArray, pa.StringArray, np.ndarray, np.ndarray]:
         """By key: what stands in JSON before a single value and what behind it; whether values are numbers, and whether a single one fits one ALT."""
         kinds = [self._kinds.get(key, _UNDECLARED) for key in keys]
@@ -137,13 +134,12 @@ class InfoReader:
 
     def _field(self, written: str) -> _Field:
         key, equals, value = written.partition("=")
-        number = self.number(key)
-        if not number:
-            return _Field(0, None, "", False)
+        if key in _NO_KEYS:
+            return _Field("", None, "", False)
         if not equals:
-            return _Field(number, None, f"{string(key)}:true", False)
+            return _Field(key, None, f"{string(key)}:true", False)
         made, fits = self.of_allele(key, value, 1, 1)
-        return _Field(number, value, made, not fits)
+        return _Field(key, value, made, not fits)
 
     def of_allele(self, key: str, value: str, allele: int, alts: int) -> tuple[str, bool]:
         """`"KEY":value` for one ALT of a record, and whether the number of values fits the number of ALTs.
@@ -188,8 +184,12 @@ class InfoColumn:
         parts = pc.split_pattern(self._written, "=", max_splits=1)
         text, place = parts.flatten(), parts.offsets.to_numpy()
         keys = text.take(pa.array(place[:-1])).dictionary_encode()
-        numbers = [reader.number(key) for key in keys.dictionary.to_pylist()]
-        self._names = list(reader.keys)
+        # Of this chunk alone: there are files whose keys are others in each record.
+        self._number = dict.fromkeys(_NO_KEYS, 0)
+        names = keys.dictionary.to_pylist()
+        self._number |= {name: number for number, name in enumerate((name for name in names if name not in _NO_KEYS), 1)}
+        self._names = ["", *(name for name in names if name not in _NO_KEYS)]
+        numbers = [self._number[name] for name in names]
         kind = np.int16 if len(self._names) < 1 << 15 else np.int32  # 16 bits sort fastest
         self._key = np.array(numbers, kind)[keys.indices.to_numpy()]
         self._value = text.take(pa.array(place[:-1] + 1, mask=np.diff(place) == 1))
@@ -235,8 +235,7 @@ class InfoColumn:
     def texts(self, key: str) -> pa.StringArray:
         """(variants,) the value of a key as it is written, with commas for several ALTs; null where a record has none."""
         records = np.full(len(self._start) - 1, -1, np.int32)
-        number = self._reader.keys.get(key)
-        if number is not None and number < len(self._names):
+        if number := self._number.get(key):
             order, begin, record = self._by_key
             fields = order[begin[number] : begin[number + 1]]
             records[record[fields]] = self._code[fields]
@@ -260,7 +259,7 @@ class InfoColumn:
             parts = []
             for field in map(fields.__getitem__, of_record.tolist()):
                 if field.json and field.value is not None:
-                    text, fits = self._reader.of_allele(self._names[field.key], field.value, int(self.allele[row]), int(self.alts[row]))
+                    text, fits = self._reader.of_allele(field.key, field.value, int(self.allele[row]), int(self.alts[row]))
                     if not fits:
                         self._reader.warnings[COUNT_MISMATCH] += 1
                     parts.append(text)
@@ -273,9 +272,14 @@ class InfoColumn:
         """Takes out the second of two equal keys of a record."""
         record = np.repeat(np.arange(len(self._start) - 1), np.diff(self._start))
         fields = record * len(self._names) + self._key[self._code]
-        seen = np.zeros((len(self._start) - 1) * len(self._names), bool)
-        seen[fields] = True
-        if np.count_nonzero(seen) == len(fields):
+        cells = (len(self._start) - 1) * len(self._names)
+        if cells <= _CELLS * len(fields):
+            seen = np.zeros(cells, bool)
+            seen[fields] = True
+            different = int(np.count_nonzero(seen))
+        else:
+            different = len(pc.unique(pa.array(fields)))
+        if different == len(fields):
             return
         first = np.zeros(len(fields), bool)
         first[np.unique(fields, return_index=True)[1]] = True

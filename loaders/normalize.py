@@ -111,7 +111,7 @@ class Site(NamedTuple):
 
 
 _made = tuple.__new__
-"""Makes a Site as its own constructor does, without the handling of defaults: every record of every VCF passes there."""
+"""Makes a Site as its own constructor does, without the handling of defaults: every record passes there that is read by itself."""
 
 
 @dataclass
@@ -148,7 +148,7 @@ class Normalizer:
 
         Raises Rejected where there is none, or REF is not what the reference has there.
         """
-        # Every record of every VCF passes here: only the first of a contig, and what is wrong, needs another call.
+        # Every record that is read by itself passes here: only the first of a contig, and what is wrong, needs another call.
         code, length = self._chroms.get(chrom, _UNSEEN)
         if not (pos.isdecimal() and len(pos) < 10 and 0 < (number := int(pos)) <= length):
             code, number = self._locus(chrom, pos)

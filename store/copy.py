@@ -132,9 +132,10 @@ def insert_variants(conn: psycopg.Connection, rows: pa.RecordBatch, *, alone: bo
         if alone and rows.num_rows:
             keys = rows.column("variant_key").to_numpy()
             cursor.execute(
-                "SELECT EXISTS (SELECT FROM variant WHERE variant_key BETWEEN %s AND %s)", (int(keys.min()), int(keys.max())), binary=True
+                "SELECT variant_key FROM variant WHERE variant_key >= %s ORDER BY variant_key LIMIT 1", (int(keys.min()),), binary=True
             )
-            if cursor.fetchone() == (False,):
+            first = cursor.fetchone()
+            if first is None or first[0] > int(keys.max()):
                 return copy_rows(conn, "variant", rows, encoded=encoded)
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS variant_stage (LIKE variant) ON COMMIT DELETE ROWS")
         copy_rows(conn, "variant_stage", rows, encoded=encoded)

@@ -61,7 +61,8 @@ LONGEST_REQUEST = "1 minute"
 """After this no request of the API can still read a release that was current when a load was unloaded; exports check in the end."""
 
 # Advisory locks: a load holds (LOAD, load_id) while it is being written, so that a load whose process died can be
-# told from one at work; whoever writes identity rows shares (IDENTITY, 0), whoever removes them holds it alone.
+# told from one at work; whoever writes identity rows shares (IDENTITY, 0), or holds it alone for a chunk where nobody else has it (load.py);
+# whoever removes them holds it alone.
 LOAD_LOCK, IDENTITY_LOCK = 0x766B6701, 0x766B6702
 
 

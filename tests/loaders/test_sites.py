@@ -19,6 +19,7 @@ from loaders.counts import Populations
 from loaders.frequencies import Frequencies
 from loaders.genotypes import Genotypes
 from loaders.header import VcfHeader, open_vcf
+from loaders.info import InfoColumn
 from loaders.normalize import Normalizer
 from loaders.sites import Sites, variants
 from store.assembly import GRCH37, GRCH38
@@ -213,3 +214,24 @@ def test_header_lines_are_no_records_wherever_blocks_end(made: Path) -> None:
             patch.setattr(source, "BLOCK", size)
             (chunk,) = vcf.read(path, header, Normalizer(GRCH37, None))
         assert chunk.tables["variant_record"].column("line").to_pylist() == [text.count("\n")]
+
+
+def test_keys_that_are_others_in_each_record_are_forgotten_with_their_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free text with semicolons makes new keys in every record."""
+    path = tmp_path / "keys.vcf"
+    records = (f"22\t{1000 + n}\t.\tA\tG\t.\t.\tAF=0.5;k{n}=1;word {n};k{n}=2;S=x\n" for n in range(3_000))
+    path.write_text(HEADER + "##contig=<ID=22>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "".join(records))
+    names: list[int] = []
+    made = InfoColumn.__init__
+
+    def counted(self: InfoColumn, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        names.append(len(self._names))
+
+    monkeypatch.setattr(InfoColumn, "__init__", counted)
+    monkeypatch.setattr(vcf, "CHUNK_ROWS", 100)
+    together = contents(path, genotypes=False)
+    assert len(names) >= 30
+    assert max(names) <= 3 + 2 * 100
+    with one_by_one():
+        assert repr(contents(path, genotypes=False)["tables"]) == repr(together["tables"])
