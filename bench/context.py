@@ -19,7 +19,6 @@ import random
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -30,8 +29,7 @@ import psycopg
 import uvloop
 
 from bench.query import CLIENTS, SPOTS, TITLE, Api, Figure, Work, in_turns, objects_in, statements_of
-from bench.server import own_server
-from bench.synthetic import fill
+from bench.server import synthetic_store
 from graph.app import Settings, application
 from graph.commands import keep
 from store.assembly import GRCH37, NAMES
@@ -358,11 +356,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     random.seed(1)
-    with ExitStack() as stack:
-        url = options.url
-        if url is None:
-            url = stack.enter_context(own_server())
-            fill(url, options.variants)
+    with synthetic_store(options.url, options.variants) as url:
         add_function(url, options.metacells)
         same = uvloop.run(measure(url, options.json))
     sys.exit(not same)

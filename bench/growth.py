@@ -29,9 +29,8 @@ from bench.peers import PEER, PLANNED, clients_of
 from bench.peers_asked import facts, page_spot
 from bench.peers_store import add_peers
 from bench.query import objects_in
-from bench.server import own_server
+from bench.server import synthetic_store
 from bench.servers import POOL, Server, postgraphile, serving
-from bench.synthetic import fill
 from graph.execution.documents import KEPT, Documents
 from graph.schema import build
 from store.database import open_pool
@@ -234,11 +233,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     random.seed(1)
-    with ExitStack() as stack:
-        url = options.url
-        if url is None:
-            url = stack.enter_context(own_server())
-            fill(url, options.variants)
+    with synthetic_store(options.url, options.variants) as url:
         add_peers(url)
         found = uvloop.run(measure(url, options.json))
     if options.json:

@@ -29,9 +29,8 @@ import uvloop
 from bench.client import Ask, Client, ask_for, post
 from bench.peers_asked import Question, Spot, questions
 from bench.peers_store import add_peers
-from bench.server import own_server
+from bench.server import synthetic_store
 from bench.servers import POOL, Server, has_workers, postgraphile, reference, seconds_of, serving
-from bench.synthetic import fill
 from store.database import open_pool
 
 CLIENTS = (1, 16)
@@ -240,11 +239,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     random.seed(1)
-    with ExitStack() as stack:
-        url = options.url
-        if url is None:
-            url = stack.enter_context(own_server())
-            fill(url, options.variants)
+    with synthetic_store(options.url, options.variants) as url:
         add_peers(url)
         rows = uvloop.run(measure(url, options.only, options.seconds, options.json))
     if options.json:

@@ -21,7 +21,6 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import Any
@@ -31,8 +30,7 @@ import orjson
 import uvloop
 from starlette.applications import Starlette
 
-from bench.server import own_server
-from bench.synthetic import fill
+from bench.server import synthetic_store
 from graph.app import Settings, application
 from graph.commands import keep
 from store.assembly import GRCH37, NAMES
@@ -326,11 +324,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     random.seed(1)
-    with ExitStack() as stack:
-        url = options.url
-        if url is None:
-            url = stack.enter_context(own_server())
-            fill(url, options.variants)
+    with synthetic_store(options.url, options.variants) as url:
         uvloop.run(measure(url, options.json))
 
 

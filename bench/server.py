@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.synthetic import fill
 from store import embedded
 from store.migrate import migrate
 
@@ -29,3 +30,14 @@ def own_server() -> Iterator[str]:
     finally:
         embedded.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def synthetic_store(url: str | None, variants: int) -> Iterator[str]:
+    """URL of a store of synthetic variants: the one given, else of a server of the benchmark's own with so many."""
+    if url is not None:
+        yield url
+        return
+    with own_server() as own:
+        fill(own, variants)
+        yield own

@@ -10,6 +10,7 @@ manual (EFF).
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -112,7 +113,7 @@ class Consequences:
         return found
 
 
-class Format:
+class Format(ABC):
     """How the entries of one INFO key are read: its field names in the file's order, and the annotator's way of naming alleles.
 
     Entries that are too short are read as far as they go, their other fields being empty; a longer one is read up to the last declared
@@ -127,9 +128,9 @@ class Format:
         self.names = names
         self.place = {name.lower(): place for place, name in enumerate(names)}
 
+    @abstractmethod
     def entry(self, text: str, warnings: Counter[str]) -> Entry | None:
         """Reads one entry; None, and counted, where it names no consequence."""
-        raise NotImplementedError
 
     def split(self, text: str, warnings: Counter[str]) -> list[str]:
         """The fields, and one empty string more, which -1, the place of every absent field, points to."""

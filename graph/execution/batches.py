@@ -44,8 +44,7 @@ class Batch:
 
     async def _get(self, missing: Sequence[Any], shared: bool) -> None:
         others = {self._coming[key] for key in missing if key in self._coming}
-        new = dict.fromkeys(key for key in missing if key not in self._coming) if others else dict.fromkeys(missing)
-        if new:
+        if new := [key for key in missing if key not in self._coming]:
             begins = self._next is None
             coming = self._next = self._next or asyncio.get_running_loop().create_future()
             self._coming |= dict.fromkeys(new, coming)
