@@ -20,12 +20,13 @@ from graph.schema import VERSION
 from loaders import commands as loader_commands
 from loaders import function_commands
 from loaders.errors import LoaderError
+from store import access_commands
 from store import commands as store_commands
 from store.errors import StoreError
 
 app = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (
-    store_commands.store, graph_commands.graph, similar_commands.similar_group, embedder_commands.embed_group, cluster_commands.cluster_group,
+    store_commands.store, access_commands.commands, graph_commands.graph, similar_commands.similar_group, embedder_commands.embed_group, cluster_commands.cluster_group,
 ):  # fmt: skip
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)

@@ -119,11 +119,14 @@ async def places(pool: asyncpg.Pool) -> Places:
 
 
 _RARE = {"population": "ALL", "dataset": None, "min": None, "max": 0.001}
+_EITHER: Filter = ("or", (where(pathogenic=["PATHOGENIC", "LIKELY_PATHOGENIC"]), where(frequency=_RARE, damaging_impact=[1])))
 PAGES: list[tuple[str, str, Filter]] = [
     ("region", "region", where()),
     ("region, frequency <= 0.001, impact HIGH or MODERATE", "region", where(frequency=_RARE, damaging_impact=[1, 2])),
     ("region, frequency <= 0.001, impact LOW or MODIFIER", "region", where(frequency=_RARE, impact=[3, 4])),
     ("region, pathogenic", "region", where(pathogenic=["PATHOGENIC", "LIKELY_PATHOGENIC"])),
+    ("region, pathogenic, or HIGH and frequency <= 0.001", "region", _EITHER),
+    ("genome, pathogenic, or HIGH and frequency <= 0.001", "genome", _EITHER),
     ("gene", "gene", where()),
     ("gene, frequency <= 0.001", "gene", where(frequency=_RARE)),
 ]
@@ -132,16 +135,17 @@ _KEYED = "SELECT variant_key, chrom, pos, ref, alt FROM variant WHERE variant_ke
 
 async def page(pool: asyncpg.Pool, there: Places, loads: list[int], name: str, by: str, asked: Filter) -> Figure:
     """A page of 100 as the API reads it, one row more than it shows."""
-    per_parent = VARIANT.by[by].anchor is not None
+    way = "region" if by == "genome" else by
+    per_parent = VARIANT.by[way].anchor is not None
     statement, values = compose(
-        VARIANT, by, columns=["variant_key", "chrom", "pos", "ref", "alt"], order="genome", filter=asked, per_parent=per_parent
+        VARIANT, way, columns=["variant_key", "chrom", "pos", "ref", "alt"], order="genome", filter=asked, per_parent=per_parent
     )
     spots: list[tuple[Work, Work]] = []
     rows = 0
     for _ in range(SPOTS):
         lo, hi = there.region(5_000_000).keys() if by == "region" else (LOWEST, HIGHEST)
         bound = statement.bind(
-            {"lo": lo, "hi": hi, "loads": loads, "limit": 101, "keys": [random.choice(there.genes)], "flank": 0} | values
+            {"lo": lo, "hi": hi, "loads": loads, "withheld": [], "limit": 101, "keys": [random.choice(there.genes)], "flank": 0} | values
         )
         keys = [row[1] for row in await pool.fetch(statement.text, *bound)]
         rows += len(keys)

@@ -121,7 +121,7 @@ async def read_all(
     order = next(iter(read.orders))
     mode: Mode = "all" if limit is None else "page"
     statement, bound = compose(read, by, columns=names, order=order, filter=where, mode=mode, per_parent=read.by[by].anchor is not None)
-    fixed = {"keys": list(keys), "loads": list(view.loads), "lo": LOWEST, "hi": HIGHEST, "limit": limit}
+    fixed = {"keys": list(keys), **view.bound("open"), "lo": LOWEST, "hi": HIGHEST, "limit": limit}
     width = 1 + len(read.orders[order].columns)
     return [(row[0], dict(zip(names, row[width:], strict=True))) for row in await ctx.fetch(statement, fixed | bound | values)]
 
@@ -174,7 +174,7 @@ def selected(ctx: Context, info: strawberry.Info, declared: Link) -> tuple[str, 
         edge_fields = _columns_by_field(edge_cls) if edge_cls else {}
         for name in _names_below([n.selection_set for n in nodes], info._raw_info.fragments, 4):
             wanted.update(c for c in (*fields.get(name, ()), *edge_fields.get(name, ())) if c in read.columns)
-        ctx.loaders[cache_key] = (nodes, ordered_columns(read, wanted))
+        ctx.loaders[cache_key] = (nodes, ordered_columns(read, wanted.union(declared.people)))
     return ctx.loaders[cache_key][1]
 
 

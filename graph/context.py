@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,21 +29,35 @@ several threads. Raises ValueError for a sequence that it cannot read."""
 
 @dataclass(frozen=True)
 class View:
-    """A release as far as the viewer may see it: its number, its name where it has one, and the visible loads."""
+    """A release as far as the viewer may see it: its number, its name where it has one, and the visible loads.
+
+    Of the loads `granted` (all, where it is None) individual-level data is visible, too. Of those `withheld`, counts are open of all people together only.
+    """
 
     release_id: int
     name: str | None
     loads: tuple[int, ...]
+    granted: tuple[int, ...] | None = None
+    withheld: tuple[int, ...] = ()
 
     def __hash__(self) -> int:
         return self.release_id
+
+    def of(self, access: Access) -> list[int]:
+        """The loads that statements of an access class see."""
+        return list(self.loads if access == "open" or self.granted is None else self.granted)
+
+    def bound(self, access: Access) -> dict[str, list[int]]:
+        """What every composed statement binds."""
+        return {"loads": self.of(access), "withheld": list(self.withheld)}
 
 
 @dataclass(eq=False)
 class Context:
     """One request. Every statement binds the loads of a view as `:loads`.
 
-    `loaders` are the batches.
+    `loaders` are the batches. `narrow` makes of a release what the viewer may see of it. `people` gathers the samples of whom something was read, where
+    that is to be logged; `asked` tells whether individual-level data was asked for.
     """
 
     pools: Pools
@@ -55,6 +69,9 @@ class Context:
     loaders: dict[Any, Any] = field(default_factory=dict)
     statements: int = 0
     read: dict[int, View] = field(default_factory=dict)
+    narrow: Callable[[View], Awaitable[View]] | None = None
+    people: set[int] | None = None
+    asked: bool = False
     started: float = field(default_factory=time.perf_counter)
     _views: dict[int, View] = field(default_factory=dict)
 
@@ -62,16 +79,20 @@ class Context:
         """Runs one statement, whose values have the visible loads. Raises StoreError."""
         if access == "open":
             return await self.query(statement.text, *statement.bind(values))
-        return await self.query_individual(values["loads"], statement.text, *statement.bind(values))
+        return await self._individual(values["loads"], statement.text, *statement.bind(values))
 
     async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs one whole statement of store/sql. Raises StoreError."""
         self.statements += 1
         return await self.pools.fetch(sql, *values)
 
-    async def query_individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Runs one whole statement on individual-level data, of which it sees these loads. Raises StoreError."""
+    async def query_individual(self, view: View, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Runs one whole statement on individual-level data, as far as it is visible in a view. Raises StoreError."""
+        return await self._individual(view.of("individual"), sql, *values)
+
+    async def _individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
         self.statements += 1
+        self.asked = True
         return await self.pools.fetch_individual(loads, sql, *values)
 
     async def view_of(self, release_id: int) -> View:
@@ -90,5 +111,6 @@ class Context:
                 raise UserError(
                     "BAD_CURSOR", "The cursor is of a release that this store does not have.", hint="Begin again without a cursor."
                 )
-            self._views[release_id] = View(release_id, rows[0]["name"], tuple(rows[0]["loads"]))
+            found = View(release_id, rows[0]["name"], tuple(rows[0]["loads"]))
+            self._views[release_id] = found if self.narrow is None else await self.narrow(found)
         return self._views[release_id]

@@ -201,15 +201,15 @@ async def _sites(
     the latest of its cohort that has the variant. Raises UserError TOO_MANY_SEGMENTS."""
     chosen = await runs_of(ctx, view, source)
     visible = [run for run in reversed(await runs(ctx, view)) if run["of_pairs"] and (chosen is None or run["load_id"] in chosen)]
-    loads = list(view.loads)
-    cohorts = {row["load_id"]: row["cohort"] for row in await ctx.query(statement("callset_cohorts"), loads)} if visible else {}
+    bound = view.bound("individual")
+    cohorts = {row["load_id"]: row["cohort"] for row in await ctx.query(statement("callset_cohorts"), bound["loads"])} if visible else {}
     people: dict[int, list[Any]] = {}
     columns = ordered_columns(PLANES, PLANES.columns)
     read, values = compose(PLANES, "variant", columns=columns, order="load", filter=where(load=list(cohorts)), mode="all")
     for start in range(0, len(keys) if cohorts else 0, _AT_ONCE):
         some = list(keys[start : start + _AT_ONCE])
         rows: dict[int, dict[int, Any]] = {}
-        for row in await ctx.fetch(read, values | {"keys": some, "loads": loads}, "individual"):
+        for row in await ctx.fetch(read, values | bound | {"keys": some}, "individual"):
             genotypes = dict(zip(columns, row[2:], strict=True))
             rows.setdefault(row[0], {})[genotypes["load_id"]] = genotypes
         picked = {key: pick for key in some if (pick := _pick(rows.get(key, {}), visible, cohorts))}
@@ -219,7 +219,7 @@ async def _sites(
         for key, (run, callset, own) in picked.items():
             if callset not in people:
                 asked = [population] if population is not None else None
-                people[callset] = await ctx.query_individual(loads, statement("people_of_callset"), callset, asked, loads)
+                people[callset] = await ctx.query_individual(view, statement("people_of_callset"), callset, asked, bound["loads"])
             yield key, _Site(run, callset, own, rows[key][callset], people[callset], segments.get(key, []))
 
 
@@ -244,7 +244,7 @@ async def _segments(ctx: Context, view: View, keys: Sequence[int], run: int, min
     width = 1 + len(OVER.orders["length"].columns)
     places = [*(width + ordered_columns(OVER, _ENDS).index(name) for name in _ENDS), *range(width - len(_WHICH), width)]
     found: dict[int, list[Any]] = {}
-    for row in await ctx.fetch(read, values | {"keys": list(keys), "loads": list(view.loads), "limit": MOST_SEGMENTS + 1}, "individual"):
+    for row in await ctx.fetch(read, values | view.bound("individual") | {"keys": list(keys), "limit": MOST_SEGMENTS + 1}, "individual"):
         found.setdefault(row[0], []).append([row[place] for place in places])
     if any(len(rows) > MOST_SEGMENTS for rows in found.values()):
         raise UserError(

@@ -65,7 +65,7 @@ class Columns:
         columns = ordered_columns(read, read.columns)
         only = where(load=[self.load_id])
         text, values = compose(read, "variant", columns=columns, order="load", filter=only, mode="all")
-        fetched = await ctx.fetch(text, values | {"keys": list(keys), "loads": list(view.loads)}, "individual")
+        fetched = await ctx.fetch(text, values | view.bound("individual") | {"keys": list(keys)}, "individual")
         return {row[0]: dict(zip(columns, row[2:], strict=True)) for row in fetched}
 
     def _numbers(self, array: Sequence[int | None]) -> list[str]:
@@ -79,9 +79,8 @@ async def columns_of(ctx: Context, samples: Sequence[str] | None, everybody: boo
     """
     if not samples and not everybody:
         return None
-    loads = list(ctx.view.loads)
     wanted = await sample_ids(ctx, ctx.view, samples) if samples else []
-    rows = await ctx.query_individual(loads, statement("callsets_with"), wanted, loads)
+    rows = await ctx.query_individual(ctx.view, statement("callsets_with"), wanted, ctx.view.of("individual"))
     found = [row for row in rows if not datasets or row["dataset"] in datasets]
     if len(found) != 1:
         what = "these samples" if samples else "genotypes"
@@ -92,7 +91,7 @@ async def columns_of(ctx: Context, samples: Sequence[str] | None, everybody: boo
             hint="Choose one with --dataset." if found else "vkg loads shows what is loaded.",
         )
     load_id, dataset = found[0]["load_id"], found[0]["dataset"]
-    people = await ctx.query_individual(loads, statement("samples_of_callset"), load_id)
+    people = await ctx.query_individual(ctx.view, statement("samples_of_callset"), load_id)
     place = {row["sample_id"]: row for row in people}
     chosen = [place[sample] for sample in wanted or place]
     return Columns(load_id, dataset, len(people), [row["name"] for row in chosen], np.array([row["ordinal"] for row in chosen]))

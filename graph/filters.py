@@ -127,8 +127,8 @@ class ScoreFilter:
 @strawberry.input(
     name="VariantFilter",
     description=f"""Conditions on variants. All that are given must hold; nest with and, or and not. A condition holds when any visible
-record, consequence or classification of the variant fulfils it. Where no condition at the top is selective by itself (impact
-HIGH or MODERATE, their consequences, PATHOGENIC or LIKELY_PATHOGENIC, rsid), name a region of at most {LARGEST_FILTERED_REGION // 1_000_000} Mb, a gene, or ids.""".replace(
+record, consequence or classification of the variant fulfils it. Where no condition that must hold is selective by itself (impact
+HIGH or MODERATE, their consequences, PATHOGENIC or LIKELY_PATHOGENIC, rsid, or one of such), name a region of at most {LARGEST_FILTERED_REGION // 1_000_000} Mb, a gene, or ids.""".replace(
         "\n", " "
     ),
 )

@@ -62,20 +62,30 @@ vars(names).update(typing=typing, Any=Any, strawberry=strawberry, list=list)
 
 
 def link(
-    read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open", cost: int = 0
+    read: Read, *, by: str, on: str | None = None, order: str | None = None, access: Access = "open", cost: int = 0, joined: bool = False
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declares a relation; see the module. `on` is the parent's column, `order` the Read's first one when not given.
 
     The return annotation says the shape: `T | None` and `T` one row, `list[T]` all rows (where a parent has few),
-    `Connection[T]` and `EdgeConnection[T, E]` pages with `first`, `after`, `last` and `before`. `cost` is as for `computed`.
+    `Connection[T]` and `EdgeConnection[T, E]` pages with `first`, `after`, `last` and `before`. `cost` is as for `computed`. A `joined` row
+    (of a link to one, without arguments) is read with its parent's where the parents are few; declare it where that was measured to help.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
         declared = Link(
             function.__qualname__, read, by, on, order or next(iter(read.orders)), function, tuple(p.name for p in parameters),
-            function.__annotations__["return"], access,
+            function.__annotations__["return"], access, joined,
         )  # fmt: skip
+        if joined and (
+            access != "open"
+            or declared.shape != "one"
+            or declared.arguments
+            or declared.looks_up
+            or read.by[by].anchor
+            or read.by[by].range
+        ):
+            raise TypeError(f"{declared.name}: only the one row of open data that a key names can be joined")
         links.append(declared)
         paged = declared.shape == "page"
 

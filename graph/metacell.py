@@ -160,7 +160,7 @@ class MetacellExpression:
         "counts once. Null for fewer than two cell types, and without expression."
     )
 
-    @link(METACELL, by="pk", on="metacell_id")
+    @link(METACELL, by="pk", on="metacell_id", joined=True)
     def metacell(ctx: Context) -> Metacell:
         """The metacell."""
         return Ask()

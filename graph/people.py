@@ -30,12 +30,13 @@ _MOST_SLASHES = 8
 
 async def find_samples(ctx: Context, view: View, names: Sequence[str]) -> dict[str, list[Any]]:
     """Visible samples by the names as given, NAME or COHORT/NAME: rows (sample_id, cohort, name)."""
-    loads = list(view.loads)
     texts = {name: name.strip() for name in names}
     # Either may have slashes itself: all that may be a name after the cohort is looked up, and the row tells.
     parts = [text.split("/", _MOST_SLASHES) for text in texts.values()]
     wanted = sorted({"/".join(part[i:]) for part in parts for i in range(len(part))})
-    rows = await ctx.query_individual(loads, statement("samples_by_name"), wanted, loads)
+    rows = await ctx.query_individual(view, statement("samples_by_name"), wanted, view.of("individual"))
+    if ctx.people is not None:
+        ctx.people.update(row["sample_id"] for row in rows)
     return {
         name: [r for r in rows if r["name"] == text] or [r for r in rows if f"{r['cohort']}/{r['name']}" == text]
         for name, text in texts.items()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from store.read import Filter, Read, driver_of, leaves
+from store.read import Filter, Read, drivers_of, leaves
 from store.region import Region
 from store.variant_key import from_hex
 
@@ -59,13 +59,13 @@ async def place(ctx: Context, view: View, region: str | None, gene: str | None, 
     else:
         found = Region.parse(region) if region is not None else None
     size = min(found.end, ctx.assembly.length(found.chrom)) - found.start + 1 if found else None
-    if any(True for _ in leaves(asked)) and driver_of(read, asked) is None and (size is None or size > LARGEST_FILTERED_REGION):
+    if any(True for _ in leaves(asked)) and not drivers_of(read, asked) and (size is None or size > LARGEST_FILTERED_REGION):
         raise UserError(
             "REGION_NEEDED",
             f"This filter reads every variant it passes over, so it needs a region of at most {LARGEST_FILTERED_REGION:,} bases"
             + (f", not {size:,}." if size else "."),
             value=region,
-            hint="Name a region or a gene, or add a selective condition: impact HIGH or MODERATE, clinicalSignificance PATHOGENIC, rsid.",
+            hint="Name a region or a gene, or add a selective condition (or several with or): impact HIGH or MODERATE, clinicalSignificance PATHOGENIC, rsid.",
         )
     return dict(zip(("lo", "hi"), found.keys(), strict=True)) if found else {}
 

@@ -9,13 +9,13 @@ import asyncio
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
-from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Read, Statement, compose
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Join, Mode, Read, Statement, compose
 
 from . import names
 from .context import Access, Context, View
@@ -25,6 +25,9 @@ from .page import Window
 MOST_COMPOSED = 256
 ROOT = 0
 """The parent key of what has no parent."""
+
+PEOPLE = ("sample_id", "sample1_id", "sample2_id", "other_id")
+"""Columns that hold the number of a sample."""
 
 N = TypeVar("N")
 
@@ -40,12 +43,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Rows:
-    """One level read: the rows of all parents, where those of each begin and end, the view they were read in, and of which parents more rows follow."""
+    """One level read: the rows of all parents, where those of each begin and end, the view they were read in, of which parents more rows follow, and by
+    keys the rows that were joined to them, None where there is none."""
 
     rows: Sequence[Any]
     bounds: dict[Any, tuple[int, int]]
     view: View
     more: set[Any]
+    joined: tuple[dict[Any, Any], ...] = ()
 
     def of(self, parent: Any) -> Sequence[Any]:
         """The rows of one parent."""
@@ -69,6 +74,8 @@ class Link:
     arguments: tuple[str, ...]
     returns: str
     access: Access = "open"
+    joined: bool = False
+    """Whether its row is read with the parent's, where these are few."""
 
     @functools.cached_property
     def shape(self) -> Shape:
@@ -81,6 +88,11 @@ class Link:
         return inspect.iscoroutinefunction(self.ask)
 
     @functools.cached_property
+    def people(self) -> tuple[str, ...]:
+        """The columns that say of whom a row of individual-level data is: they are read with it always, so that it can be logged."""
+        return tuple(name for name in self.read.columns if name in PEOPLE) if self.access == "individual" else ()
+
+    @functools.cached_property
     def types(self) -> tuple[type, type | None]:
         """The type of the rows, and that of their edges where these have fields of their own."""
         inner = self.returns.split("[", 1)[1][:-1] if "[" in self.returns else self.returns.removesuffix(" | None")
@@ -88,9 +100,11 @@ class Link:
         return parts[0], parts[1] if len(parts) > 1 else None
 
     async def rows(
-        self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any]
-    ) -> Rows:
-        """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement."""
+        self, ctx: Context, view: View, keys: Sequence[Any], columns: Iterable[str], window: Window, arguments: dict[str, Any],
+        joins: Sequence[tuple[Link, tuple[str, ...]]] = (),
+    ) -> Rows:  # fmt: skip
+        """Reads one level: rows (parent key, *order columns, *columns in the Read's order) for all parents, one statement. `joins` are links of these
+        rows, with the columns that are wanted of them, whose rows come along."""
         order, cursor = self.order, None
         if window.cursor is not None:
             release, cursor = decode_cursor(window.cursor, self.name, order, self.read.orders[order])
@@ -109,22 +123,48 @@ class Link:
             else:
                 after = True
                 values |= {f"c{i}": value for i, value in enumerate(cursor)}
-        statement, filter_values = self._compose(ask, by, order, columns, "page" if self.shape == "page" else "all", after, window.backward)
-        fetched = await ctx.fetch(statement, values | filter_values | {"loads": list(view.loads)}, self.access)
+        mode: Mode = "page" if self.shape == "page" else "all"
+        statement, filter_values = self._compose(ask, by, order, columns, mode, after, window.backward, tuple(joins))
+        fetched = await ctx.fetch(statement, values | filter_values | view.bound(self.access), self.access)
         counts = Counter(map(itemgetter(0), fetched))
         more: set[Any] = set()
         if self.shape == "page":
             more = {key for key, count in counts.items() if count > window.size}
             if more or window.backward:
                 fetched, counts = _cut(fetched, counts, window)
+        if ctx.people is not None and self.access == "individual":
+            self._told(ctx.people, fetched, columns, counts)
         bounds = list(accumulate(counts.values(), initial=0))
-        return Rows(fetched, dict(zip(counts, pairwise(bounds), strict=True)), view, more)
+        joined = tuple(self._apart(fetched, columns, joins)) if joins else ()
+        return Rows(fetched, dict(zip(counts, pairwise(bounds), strict=True)), view, more, joined)
+
+    def _told(self, people: set[int], rows: Sequence[Any], columns: Iterable[str], keys: Iterable[Any]) -> None:
+        """Adds those of whom the rows tell: whom they name, and the parents that they are of, where these are people."""
+        names = tuple(columns)
+        for name in self.people:
+            people.update(map(itemgetter(self.width + names.index(name)), rows))
+        if self.on in PEOPLE:
+            people.update(keys)
+
+    def _apart(
+        self, rows: Sequence[Any], columns: Iterable[str], joins: Sequence[tuple[Link, tuple[str, ...]]]
+    ) -> Iterator[dict[Any, Any]]:
+        """What was joined to rows, by its keys."""
+        names = tuple(columns)
+        begin = self.width + len(names)
+        for link, wanted in joins:
+            assert link.on is not None
+            end, on = begin + link.width + len(wanted), self.width + names.index(link.on)
+            found = {row[on]: row[begin:end] if row[begin] is not None else None for row in rows}
+            found.pop(None, None)
+            yield found
+            begin = end
 
     async def counts(self, ctx: Context, view: View, keys: Sequence[Any], arguments: dict[str, Any]) -> dict[Any, int]:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
         ask = await self._asked(ctx, view, arguments)
         statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
-        values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), "loads": list(view.loads)}
+        values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), **view.bound(self.access)}
         return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values, self.access)}
 
     async def _asked(self, ctx: Context, view: View, arguments: dict[str, Any]) -> Ask:
@@ -135,14 +175,18 @@ class Link:
             ctx.loaders[key] = asyncio.ensure_future(self.ask(ctx, view, **arguments))
         return await ctx.loaders[key]
 
-    def _compose(self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool) -> Any:
-        shape = (by, order, tuple(columns), mode, after, backward) if ask.where == EVERYTHING else None
+    def _compose(
+        self, ask: Ask, by: str, order: str, columns: Iterable[str], mode: Mode, after: bool, backward: bool,
+        joins: tuple[tuple[Link, tuple[str, ...]], ...] = (),
+    ) -> Any:  # fmt: skip
+        shape = (by, order, tuple(columns), mode, after, backward, joins) if ask.where == EVERYTHING else None
         if shape is not None and shape in self._composed:
             return self._composed[shape], {}
         per_parent = self.read.by[by].anchor is not None
         made = compose(
-            self.read, by, columns=columns, order=order, filter=ask.where, mode=mode, after=after, backward=backward, per_parent=per_parent
-        )
+            self.read, by, columns=columns, order=order, filter=ask.where, mode=mode, after=after, backward=backward, per_parent=per_parent,
+            joins=tuple(Join(link.read, link.by, link.order, wanted, link.on or "") for link, wanted in joins),
+        )  # fmt: skip
         if shape is not None:
             if len(self._composed) == MOST_COMPOSED:
                 self._composed.clear()

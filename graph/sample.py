@@ -65,7 +65,7 @@ class Sample(Node):
     family: str | None = leaf("Family identifier, where a visible load has one.")
     phenotype: str | None = leaf("Phenotype as written (PLINK: 1 unaffected, 2 affected).")
 
-    @link(POPULATION, by="pk", on="population_name")
+    @link(POPULATION, by="pk", on="population_name", joined=True)
     def population(ctx: Context) -> Population | None:
         """The population, where a visible load says."""
         return Ask()

@@ -151,14 +151,14 @@ async def sharing_of(ctx: Context, view: View, pairs: Sequence[tuple[int, int, i
 async def _totals(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]], min_length: float) -> dict[int, Any]:
     """Rows of pair_sharing by the place of the pair, for those that share something."""
     columns = [list(column) for column in zip(*pairs, strict=True)] if pairs else [[], [], []]
-    rows = await ctx.query_individual(list(view.loads), statement("pair_sharing"), *columns, min_length, LAST_AUTOSOME)
+    rows = await ctx.query_individual(view, statement("pair_sharing"), *columns, min_length, LAST_AUTOSOME)
     return {row["n"] - 1: row for row in rows}
 
 
 async def _searched(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]]) -> set[tuple[int, int]]:
     """(run, sample) of those whom the runs searched."""
-    people, loads = sorted({person for pair in pairs for person in pair[:2]}), list(view.loads)
-    rows = await ctx.query_individual(loads, statement("searched"), sorted({run for *_, run in pairs}), people, loads)
+    people = sorted({person for pair in pairs for person in pair[:2]})
+    rows = await ctx.query_individual(view, statement("searched"), sorted({run for *_, run in pairs}), people, view.of("individual"))
     return {(row["run"], row["sample_id"]) for row in rows}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import strawberry
 
 from store.ledger import RELEASE
-from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Order, Read, both, compose, driver_of, where
+from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Order, Read, both, compose, drivers_of, where
 from store.similarity import GIVEN, MODEL, nearest, passing, vectors
 from store.variant import VARIANT
 
@@ -363,7 +363,7 @@ async def search(ctx: Context, view: View, model_id: int, keys: Sequence[int], w
         found |= await _read(ctx, view, index, [key for key in hopeful if not wanted.done(found.get(key, ()))], wanted, many)
     rest = [key for key in keys if not wanted.done(found.get(key, ()))]  # perhaps what was found is all there is, perhaps not
     exact = nearest(model_id, "exact", origin)
-    if wanted.by == "variant" and driver_of(exact, wanted.condition):  # an index has what passes
+    if wanted.by == "variant" and drivers_of(exact, wanted.condition):  # an index has what passes
         found |= await _read(ctx, view, exact, rest, replace(wanted, by="span"))
     elif wanted.by == "variant":
         found |= await _read(ctx, view, exact, rest, replace(wanted, condition=passing(wanted.condition)))
@@ -382,7 +382,7 @@ async def _read(
         read, wanted.by, columns=read.columns, order="nearest", filter=wanted.condition, mode="all", after=wanted.after is not None, per_parent=True
     )  # fmt: skip
     low, high = wanted.span or (LOWEST, HIGHEST)
-    values = bound | {"keys": list(keys), "loads": list(view.loads), "lo": low, "hi": high, "limit": wanted.count, "tried": tried}
+    values = bound | view.bound("open") | {"keys": list(keys), "lo": low, "hi": high, "limit": wanted.count, "tried": tried}
     values |= {"apart": wanted.apart, "vector": wanted.vector} | {f"c{i}": value for i, value in enumerate(wanted.after or ())}
     found: dict[int, list[dict[str, Any]]] = {}
     for key, distance, variant, *columns in await ctx.fetch(statement, values):

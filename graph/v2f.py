@@ -94,7 +94,7 @@ class V2FScore:
     source_locus: str | None = leaf("Variant, position or element as in the file, where it was lifted over from another assembly.")
     line: int = leaf("Line in the file, from 1.")
 
-    @link(GENE, by="pk", on="target_id")
+    @link(GENE, by="pk", on="target_id", joined=True)
     def target_gene(ctx: Context) -> Gene | None:
         """The target gene, where a visible gene annotation has it: by identifier without version, else by symbol, else by alias."""
         return Ask()

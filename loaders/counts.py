@@ -39,7 +39,8 @@ class Populations:
     """Who is counted where. `names`: everybody (ALL), then the larger populations that those of the samples are part of, at any depth, and
     those of the samples, each sorted.
 
-    `digest` tells one division of the samples from another, None where nothing is known of them; `known` is of how many it is.
+    `digest` tells one division of the samples from another, None where nothing is known of them; `known` is of how many it is. `smallest` is how many
+    people the smallest group has that the counts tell apart: those of one population, or of whom nothing is known.
     """
 
     def __init__(self, samples: Sequence[str], known: Known, *, everybody: bool = True) -> None:
@@ -57,6 +58,7 @@ class Populations:
         # A sample is of one group, the first of which are those of whom nothing is known; a group is of several populations.
         number = {name: place for place, name in enumerate(groups, 1)}
         self._group = np.array([number.get(name or "", 0) for name in own], np.int64)
+        self.smallest = int(min(filter(None, np.bincount(self._group)), default=0))
         self._of_slot = np.repeat(self._group, 2)
         self._within = np.array([[name in populations for name in names] for populations in within], np.int64)
         self._masks = _eights(pack(self._of_slot == np.arange(len(within))[:, None]))

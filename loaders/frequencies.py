@@ -42,7 +42,7 @@ _RAW = re.compile(r"(?:.+_)?raw")
 _OF_ALT = re.compile(r"(?:grp|pop)max", re.IGNORECASE)
 """Populations that are chosen by the frequency of the ALT: which it would be by that of REF is not told."""
 
-_PLACES = pa.schema([("ordinal", pa.int16()), ("population", pa.string()), ("counted", pa.bool_())])
+_PLACES = pa.schema([("ordinal", pa.int16()), ("population", pa.string()), ("counted", pa.bool_()), ("smallest", pa.int32())])
 
 
 class Frequencies:
@@ -56,6 +56,7 @@ class Frequencies:
         `counted` counts the calls. A published population with the name of a counted one is left to INFO.
         """
         self._counted = counted.names if counted else []
+        self._smallest = counted.smallest if counted else None
         published = {name: keys for name, keys in published.items() if name not in self._counted}
         self.populations = [*self._counted, *published]
         self.warnings: Counter[str] = Counter()
@@ -101,10 +102,13 @@ class Frequencies:
         return [key for keys in self._keys.values() for key in keys if key is not None]
 
     def places(self, namespace: str = "") -> pa.RecordBatch:
-        """Rows of frequency_population: which place of the arrays is which population, within a namespace, and whether it was counted."""
+        """Rows of frequency_population: which place of the arrays is which population, within a namespace, and whether it was counted: of how many people the smallest
+        group is then."""
         ordinal = np.arange(1, len(self.populations) + 1, dtype=np.int16)
         named = [f"{namespace}:{name}" if namespace else name for name in self.populations]
-        columns = [pa.array(ordinal), pa.array(named, pa.string()), pa.array(ordinal <= len(self._counted))]
+        counted = ordinal <= len(self._counted)
+        smallest = pa.array([self._smallest if each else None for each in counted], pa.int32())
+        columns = [pa.array(ordinal), pa.array(named, pa.string()), pa.array(counted), smallest]
         return pa.record_batch(columns, schema=_PLACES)
 
     def count(self, calls: Calls) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .gene import target
 from .read import By, Order, Read
-from .variant import COUNTED_AGAIN, NAMED_LOADS
+from .variant import COUNTED_AGAIN, FEW, NAMED_LOADS
 
 _DATASET = f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"
 _CALLSET = f"p.callset_load = ANY({NAMED_LOADS.format('ANY(:value)')})"
@@ -97,7 +97,7 @@ FREQUENCY = Read(
     name="population_frequency",
     source="population_frequency t JOIN frequency_population p ON p.load_id = t.load_id",
     # What was counted again goes with its callset, and takes the place of what that says of the same population.
-    visible=f"""t.load_id = ANY(:loads) AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN}
+    visible=f"""t.load_id = ANY(:loads) AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN} AND NOT {FEW}
         AND (t.af[p.ordinal] IS NOT NULL OR t.ac[p.ordinal] IS NOT NULL)""",
     columns={
         "variant_key": "t.variant_key",

@@ -106,6 +106,26 @@ class Pools:
         except _DRIVERS as error:
             raise _explained(error) from error
 
+    async def write(self, sql: str, *values: Any) -> None:
+        """Runs one statement that writes, in a transaction of its own. Raises StoreError.
+
+        The roles of the read way may write by few functions only, of their owner's rights (migrations/0013.access.sql).
+        """
+
+        async def write(connection: asyncpg.Connection) -> None:
+            await connection.execute("BEGIN READ WRITE")
+            try:
+                await connection.execute(sql, *values)
+            except Exception:
+                await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+        try:
+            await self.open.run(write)
+        except _DRIVERS as error:
+            raise _explained(error) from error
+
     async def close(self) -> None:
         """Waits for what runs, and closes the connections."""
         await self.open.close()

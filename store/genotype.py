@@ -12,7 +12,7 @@ from .assembly import chrom
 from .planes import SCHEMA
 from .read import By, Order, Read
 from .sample import SAMPLE
-from .variant import DRIVEN, NAMED_LOADS, VARIANT
+from .variant import NAMED_LOADS, VARIANT
 
 _ALT = "{g}.alt, {g}.alt_slots"
 _CALL = "{g}.alt, {g}.alt_slots, {g}.other, {g}.missing, {g}.haploid"
@@ -234,8 +234,5 @@ CARRIED = replace(
     by={"sample": By(anchor=_SAMPLES, range=(":lo", ":hi"))},
     orders={"genome": Order(("d.variant_key",))},
     where={**VARIANT.where, **_FAMILY, "zygosity": f"{_zygosity('g.ordinal')} = ANY(:value)"},
-    drivers={
-        name: f"{driver.replace(DRIVEN, _VARIANT)} CROSS JOIN LATERAL {_CARRIED.format('g.variant_key = d.variant_key', '')} g"
-        for name, driver in VARIANT.drivers.items()
-    },
+    driven=f"{{keys}} d {_VARIANT} CROSS JOIN LATERAL {_CARRIED.format('g.variant_key = d.variant_key', '')} g",
 )

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Any, Literal
 
 COUNT_LIMIT = 10_000
@@ -65,7 +66,11 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """How one table is read. Field names are the API's, in snake case; expressions use the alias t."""
+    """How one table is read. Field names are the API's, in snake case; expressions use the alias t.
+
+    `drivers` has, by names of conditions in `where`, SELECTs of the keys that an index finds for them within `{lo}` and `{hi}`, each once and in
+    order ({direction}); `driven` is the source of rows that `{keys}` of a driver lead to.
+    """
 
     name: str
     source: str
@@ -75,7 +80,19 @@ class Read:
     orders: Mapping[str, Order]
     where: Mapping[str, str] = field(default_factory=dict)
     drivers: Mapping[str, str] = field(default_factory=dict)
+    driven: str = ""
     genome: str = ""
+
+
+@dataclass(frozen=True)
+class Join:
+    """Rows of another table, at most one for each row of a page: the first that a Read has `by` the row's column `on`."""
+
+    read: Read
+    by: str
+    order: str
+    columns: tuple[str, ...]
+    on: str
 
 
 LARGEST_REAL = 3.4028234663852886e38
@@ -123,10 +140,28 @@ def leaves(f: Filter) -> Iterator[str]:
         yield f[0]
 
 
-def driver_of(read: Read, f: Filter) -> str | None:
-    """The condition at the top of a filter that an index can answer in genome order, if there is one."""
-    tops = [part[0] for part in f[1]] if f[0] == "and" else [f[0]]
-    return next((name for name in read.drivers if name in tops), None)
+def drivers_of(read: Read, f: Filter) -> tuple[str, ...]:
+    """The conditions of a filter that indexes answer in genome order, of which one holds wherever the filter does; () where there are none."""
+    return tuple(name for name, _, _ in _drivers(read, _shape(f)[0], count()))
+
+
+def _drivers(read: Read, shape: Any, leaf: Iterator[int]) -> list[tuple[str, Any, int]]:
+    """The same of a filter's shape, with their parameters and the numbers of their leaves: of a conjunction those of its most telling part, of a
+    disjunction those of all parts, where each has some."""
+    kind, rest = shape
+    if kind in ("and", "or"):
+        found = [_drivers(read, part, leaf) for part in rest]
+        if kind == "or":
+            return [driver for part in found for driver in part] if all(found) else []
+        return min(filter(None, found), key=lambda part: (len(part), list(read.drivers).index(part[0][0])), default=[])
+    if kind == "not":
+        _drivers(read, rest, leaf)
+        return []
+    number = next(leaf)
+    if kind == "with":
+        _drivers(read, rest[2], leaf)
+        return []
+    return [(kind, rest, number)] if kind in read.drivers else []
 
 
 @dataclass(frozen=True)
@@ -152,19 +187,21 @@ def compose(
     after: bool = False,
     backward: bool = False,
     per_parent: bool = False,
+    joins: tuple[Join, ...] = (),
 ) -> tuple[Statement, dict[str, Any]]:
     """The statement for a shape, and the values of its filter.
 
     Modes: `all` rows, a `page` of at most `:limit` rows, or their `count` (up to COUNT_LIMIT + 1). With `per_parent`
     limit and count hold for each parent. `after` compares with the cursor values `:c0`, `:c1` ...; `backward` turns the
-    order round. Other values to bind: `:loads`, `:keys`, and what the Read's expressions name.
+    order round. Each row is followed by what is joined to it: (key, *order columns, *columns), nulls where there is none.
+    Other values to bind: `:loads`, `:keys`, and what the Read's expressions name.
     """
     shape, values = _shape(filter)
     wanted = set(columns)
     names = tuple(name for name in read.columns if name in wanted)
     if unknown := wanted.difference(read.columns):
         raise KeyError(f"{read.name} has no column {', '.join(sorted(unknown))}")
-    statement = _statement(read, by, names, order, shape, mode, after, backward, per_parent)
+    statement = _statement(read, by, names, order, shape, mode, after, backward, per_parent, joins)
     return statement, {f"f{i}_{name}": value for i, leaf in enumerate(values) for name, value in leaf.items()}
 
 
@@ -189,32 +226,41 @@ def _shape(f: Filter) -> tuple[Any, list[Mapping[str, Any]]]:
     return (f[0], tuple(sorted(f[1]))), [f[1]]
 
 
-def _condition(shape: Any, read: Read, leaf: Iterator[int], driver: str | None = None) -> tuple[str, int | None]:
-    """The SQL of a filter shape, and the number of the leaf that the driver stands for."""
+def _condition(shape: Any, read: Read, leaf: Iterator[int], driven: int | None = None) -> str:
+    """The SQL of a filter shape; true stands for the leaf that a driver answers."""
     kind, rest = shape
     if kind == "not":
-        return f"NOT {_condition(rest, read, leaf)[0]}", None
+        return f"NOT {_condition(rest, read, leaf)}"
     if kind in ("and", "or"):
-        texts, driven = [], None
-        for part in rest:
-            text, found = _condition(part, read, leaf, driver if kind == "and" and driven is None else None)
-            driven = found if found is not None else driven
-            texts.append(text)
-        return "(" + (f" {kind.upper()} ".join(texts) or str(kind == "and").lower()) + ")", driven
+        return "(" + (f" {kind.upper()} ".join(_condition(part, read, leaf, driven) for part in rest) or str(kind == "and").lower()) + ")"
     number = next(leaf)
     if kind == "with":
         name, parameters, inner = rest
         text = _numbered(read.where[name], parameters, number)
-        return f"({text.replace('{filter}', _condition(inner, read, leaf)[0])})", None
-    if kind == driver:
-        return "true", number
-    return f"({_numbered(read.where[kind], rest, number)})", None
+        return f"({text.replace('{filter}', _condition(inner, read, leaf))})"
+    return "true" if number == driven else f"({_numbered(read.where[kind], rest, number)})"
 
 
 def _numbered(text: str, parameters: Iterable[str], number: int) -> str:
     for name in parameters:
         text = re.sub(rf"(?<!:):{name}\b", f":f{number}_{name}", text)
     return text
+
+
+def _joined(joins: Iterable[Join], before: int, columns: tuple[str, ...]) -> tuple[str, str]:
+    """SQL of what is joined to the rows p of a page, whose columns come after so many others: the outputs, and what stands after FROM."""
+    outputs, sources = "", ""
+    for number, join in enumerate(joins):
+        read, by, order = join.read, join.read.by[join.by], join.read.orders[join.order]
+        key = f"ARRAY[p.o{before + columns.index(join.on)}]"
+        shown = (by.parent, *order.columns, *(read.columns[name] for name in join.columns))
+        listed = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(shown))
+        terms = " AND ".join(term for term in (by.where, read.visible) if term != "true")
+        sort = ", ".join(column + " DESC" * order.descending for column in order.columns)
+        row = re.sub(r"(?<!:):keys\b", key, f"SELECT {listed} FROM {read.source} WHERE {terms} ORDER BY {sort} LIMIT 1")
+        outputs += f", j{number}.*"
+        sources += f" LEFT JOIN LATERAL ({row}) j{number} ON true"
+    return outputs, sources
 
 
 @lru_cache(4096)
@@ -228,16 +274,21 @@ def _statement(
     after: bool,
     backward: bool,
     per_parent: bool,
+    joins: tuple[Join, ...],
 ) -> Statement:
     by, order = read.by[by_name], read.orders[order_name]
     descending = order.descending ^ backward
     direction = " DESC" if descending else ""
     source = read.source
-    driver = driver_of(read, shape) if by.range and by.where == "true" else None  # keys are fewer than what a driver finds
-    condition, driven = _condition(shape, read, iter(range(1_000_000)), driver)
-    if driver is not None and by.range and driven is not None:
-        parameters = next(part[1] for part in shape[1] if part[0] == driver) if shape[0] == "and" else shape[1]
-        source = _numbered(read.drivers[driver], parameters, driven)
+    drivers = _drivers(read, shape, count()) if by.range and by.where == "true" else []  # keys are fewer than what a driver finds
+    if drivers:
+        keys = [_numbered(read.drivers[name], parameters, number) for name, parameters, number in drivers]
+        if len(keys) > 1:  # each in order: merged
+            keys = [
+                f"SELECT DISTINCT * FROM ({' UNION ALL '.join(f'SELECT * FROM ({each}) d' for each in keys)}) d ORDER BY 1{{direction}}"
+            ]
+        source = read.driven.replace("{keys}", f"({keys[0]})")
+    condition = _condition(shape, read, count(), drivers[0][2] if len(drivers) == 1 else None)
     if by.range:
         source = source.replace("{lo}", by.range[0]).replace("{hi}", by.range[1]).replace("{direction}", direction)
     terms = [by.each if per_parent else by.where, read.visible, condition]
@@ -274,11 +325,17 @@ def _statement(
                 rows = f"SELECT q.* FROM {by.spans.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{sorting}{cut}"
             if by.windows:  # one after the other, until the page is full
                 rows = f"SELECT q.* FROM {by.windows.replace('{direction}', direction)} CROSS JOIN LATERAL ({rows}) q{cut}"
-            sql = f"SELECT {shown} FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p ORDER BY {outer}"
+            more, joined = _joined(joins, 1 + len(order.columns), columns)
+            sql = f"SELECT {shown}{more} FROM {by.anchor} CROSS JOIN LATERAL ({rows}) p{joined} ORDER BY {outer}"
         else:
-            if key not in ("0", order.columns[0]) and mode == "all":  # a parent's rows together
-                sort = f"{key}, {sort}"
-            sql = f"SELECT {', '.join(outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")
+            together = key not in ("0", order.columns[0]) and mode == "all"  # a parent's rows
+            sort = f"{key}, {sort}" if together else sort
+            named = (f"{expression} AS o{i}" for i, expression in enumerate(outputs))
+            sql = f"SELECT {', '.join(named if joins else outputs)} {body} ORDER BY {sort}" + (" LIMIT :limit" if mode == "page" else "")
+            if joins:
+                more, joined = _joined(joins, 1 + len(order.columns), columns)
+                again = ", ".join(f"p.o{i}{direction if i else ''}" for i in range(0 if together else 1, len(order.columns) + 1))
+                sql = f"SELECT p.*{more} FROM ({sql}) p{joined} ORDER BY {again}"
     slots: dict[str, int] = {}
     text = re.sub(r"(?<!:):([a-z]\w*)", lambda m: f"${slots.setdefault(m[1], len(slots) + 1)}", sql)
     return Statement(text, tuple(slots))

@@ -109,7 +109,7 @@ def nearest(model_id: int, way: Way, origin: Origin = "variant") -> Read:
         },
         orders={"nearest": Order(("e.distance", "e.variant_key"))},
         where={**VARIANT.where, **_HAVING, "passing": _PASSING.format(table)},
-        drivers={name: f"{driver} JOIN {source} ON e.variant_key = t.variant_key" for name, driver in VARIANT.drivers.items()},
+        driven=f"{VARIANT.driven} JOIN {source} ON e.variant_key = t.variant_key",
     )
 
 

@@ -15,17 +15,14 @@ KEY_HEX = "upper(lpad(to_hex({} # (1::bigint << 63)), 16, '0'))"
 TYPE = """CASE WHEN length(t.ref) = 1 AND length(t.alt) = 1 THEN 'SNV' WHEN length(t.ref) = length(t.alt) THEN 'MNV'
 WHEN length(t.ref) = 1 AND t.ref = left(t.alt, 1) THEN 'INSERTION' WHEN length(t.alt) = 1 AND t.alt = left(t.ref, 1) THEN 'DELETION' ELSE 'INDEL' END"""
 
-DRIVEN = "JOIN variant t ON t.variant_key = d.variant_key"
-"""SQL between the keys that a driver finds and their variants."""
-
 # Every EXISTS is fenced with OFFSET 0, so that the planner cannot turn it into a join and lose the genome order.
 _RECORD = "EXISTS (SELECT FROM variant_record r WHERE r.variant_key = t.variant_key AND r.load_id = ANY(:loads) AND {} OFFSET 0)"
 _CONSEQUENCE = (
     "EXISTS (SELECT FROM transcript_consequence c WHERE c.variant_key = t.variant_key AND c.load_id = ANY(:loads) AND {} OFFSET 0)"
 )
 _DAMAGING = (
-    "(SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
-    "AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}) d " + DRIVEN
+    "SELECT DISTINCT c.variant_key FROM transcript_consequence c WHERE c.variant_key >= {lo} AND c.variant_key < {hi} "
+    "AND c.load_id = ANY(:loads) AND %s ORDER BY c.variant_key{direction}"
 )
 # These imply the condition of the partial index transcript_consequence_damaging. Impact is the annotator's, severity ours.
 _DAMAGING_IMPACT = "c.impact <= 2 AND c.impact = ANY(:value)"
@@ -43,10 +40,14 @@ COUNTED_AGAIN = """(p.counted AND p.callset_load IS NULL AND p.population <> 'AL
 """SQL: a visible load counted the genotypes of the load of p (frequency_population) again, for the populations as they are known now. Hashed once
 per statement."""
 
+FEW = "(p.counted AND p.population <> 'ALL' AND p.load_id = ANY(:withheld))"
+"""SQL: p (frequency_population) is of a load with groups of too few people to be told of to who asks. All its populations are withheld, because the
+others and the whole tell of a small one by what is left."""
+
 # Like it, what does not depend on the variant stands in ARRAY(SELECT ...): it is computed once, not once per variant.
 _POPULATION = f"""ARRAY(SELECT p.{{}} FROM frequency_population p WHERE (p.population = :population OR :dataset::text IS NOT NULL
         AND :population = 'ALL' AND p.population LIKE '%:ALL') AND p.load_id = ANY(:loads)
-    AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN}
+    AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN} AND NOT {FEW}
     AND (:dataset::text IS NULL OR p.load_id = ANY({NAMED_LOADS.format(":dataset")}) OR p.callset_load = ANY({NAMED_LOADS.format(":dataset")}))
     ORDER BY p.load_id)"""
 _SCORE = "ARRAY(SELECT n.{} FROM score n WHERE n.name = :name AND n.load_id = ANY(:loads) ORDER BY n.load_id)"
@@ -108,14 +109,14 @@ VARIANT = Read(
             AND s.value BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) OFFSET 0)""",
     },
     drivers={
-        "pathogenic": f"""(SELECT DISTINCT c.variant_key FROM clinical_significance c WHERE c.variant_key >= {{lo}} AND c.variant_key < {{hi}}
-            AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}) d {DRIVEN}""",
+        "rsid": """SELECT DISTINCT i.variant_key FROM rsid i WHERE i.rsid = ANY(:value) AND i.load_id = ANY(:loads)
+            AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}""",
+        "pathogenic": f"""SELECT DISTINCT c.variant_key FROM clinical_significance c WHERE c.variant_key >= {{lo}} AND c.variant_key < {{hi}}
+            AND c.classes && '{{PATHOGENIC,LIKELY_PATHOGENIC}}' AND {_CLINICAL} ORDER BY c.variant_key{{direction}}""",
         "damaging_impact": _DAMAGING % _DAMAGING_IMPACT,
         "damaging_consequence": _DAMAGING % _DAMAGING_TERMS,
-        "rsid": """(SELECT DISTINCT i.variant_key FROM rsid i WHERE i.rsid = ANY(:value) AND i.load_id = ANY(:loads)
-            AND i.variant_key >= {lo} AND i.variant_key < {hi} ORDER BY i.variant_key{direction}) d """
-        + DRIVEN,
     },
+    driven="{keys} d JOIN variant t ON t.variant_key = d.variant_key",
 )
 
 RECORD = Read(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,13 @@ class Batch:
         self.rows = [*self.rows, *found.rows] if begin else found.rows
         self.view, self.more = found.view, self.more | found.more
         return dict.fromkeys(keys, (0, 0)) | bounds
+
+    def know(self, found: Mapping[Any, Any]) -> None:
+        """Takes rows that came along with others, by their keys, None where there is none."""
+        new = {key: row for key, row in found.items() if key not in self.known and key not in self._coming}
+        there = [key for key, row in new.items() if row is not None]
+        places = {key: (place, place + 1) for place, key in enumerate(there)}
+        self.known |= self.placed(new, Rows([new[key] for key in there], places, self.view, set()))
 
     async def _fetch(self, coming: asyncio.Future[None], shared: bool) -> None:
         """The first who asks reads for all who ask before its turn comes again."""

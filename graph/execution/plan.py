@@ -6,7 +6,7 @@ rows of its level (run.py). Nothing of a request is in it but what the text of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -45,6 +45,9 @@ class NotPlanned(Exception):
 
 
 INTROSPECTION, INCREMENTAL, OTHER_OPERATION, NESTED_LISTS = "introspection", "defer or stream", "no query", "lists of lists"
+
+Joins = tuple[tuple[Link, tuple[str, ...]], ...]
+"""Links of the rows of another link to one row each, which come along, and the columns that are wanted of them."""
 
 Resolver = Callable[[Any, dict[str, Any], Any], Any]
 """(object, arguments, view) -> value of one of its fields, or an awaitable of it."""
@@ -104,6 +107,7 @@ class Branch(Slot):
     below: dict[str, Selection] = field(default_factory=dict)
     leaf: Leaf | None = None
     columns: tuple[str, ...] = ()
+    joins: Joins = ()
     parts: list[Part] = field(default_factory=list)
 
 
@@ -128,8 +132,9 @@ class Selection:
     @cached_property
     def identity(self) -> tuple[str, ...]:
         """The columns that it needs of rows that are read by their own keys."""
-        needs = _row_needs(self)
-        return tuple(name for name in entities[self.type].identity.read.columns if name in needs)
+        link = entities[self.type].identity
+        needs = _row_needs(self).union(link.people)
+        return tuple(name for name in link.read.columns if name in needs)
 
 
 class Compiler:
@@ -258,11 +263,14 @@ class _Compilation:
             branch.how, branch.link, branch.on = "link", link, link.on
             if link.shape == "page":
                 branch.parts = self._parts(link, named, nodes)
-                needs = {need for part in branch.parts if part.below for need in _row_needs(part.below)}
+                selections = [part.below for part in branch.parts if part.below]
             else:
                 branch.below = self._below(named, nodes)
-                needs = {need for below in branch.below.values() for need in _row_needs(below)}
+                selections = [*branch.below.values()]
+            needs = {need for below in selections for need in _row_needs(below)}.union(link.people)
             branch.columns = tuple(name for name in link.read.columns if name in needs)
+            joined = {each.link: each.columns for below in selections for each in _row_branches(below) if each.link and each.link.joined}
+            branch.joins = tuple((each, wanted) for each, wanted in joined.items() if each.access in ("open", link.access))
             return branch
         branch.below = {} if leaf is not None else self._below(named, nodes)
         if computed is not None:
@@ -356,3 +364,12 @@ def _row_needs(selection: Selection) -> set[str]:
         if branch.how == "row":
             found |= {need for below in branch.below.values() for need in _row_needs(below)}
     return found
+
+
+def _row_branches(selection: Selection) -> Iterator[Branch]:
+    """The branches of a selection of a row, with those of the node where it is of edges."""
+    for branch in selection.branches:
+        yield branch
+        if branch.how == "row":
+            for below in branch.below.values():
+                yield from _row_branches(below)

@@ -23,7 +23,10 @@ from store.read import COUNT_LIMIT
 from .batches import Batch, Followed
 from .frames import Frame, Objects, Place, Records, cursor_of
 from .nulls import Failure, settled
-from .plan import Branch, Column, Part, Selection, Slot
+from .plan import Branch, Column, Joins, Part, Selection, Slot
+
+MOST_JOINED = 100
+"""Most rows that others are joined to: of many rows, many lead to the same, which is read once by its key."""
 
 
 class Run:
@@ -173,11 +176,18 @@ class Run:
             self._batches[key] = Batch(read, view)
         return self._batches[key]
 
-    def _rows(self, link: Link, view: View, columns: tuple[str, ...], window: Window, arguments: dict[str, Any]) -> Batch:
-        """The batch of rows of a link by key."""
+    def _rows(
+        self, link: Link, view: View, columns: tuple[str, ...], window: Window, arguments: dict[str, Any], joins: Joins = ()
+    ) -> Batch:
+        """The batch of rows of a link by key. Where they are few, what `joins` lead to comes with them, and needs not be read any more."""
+        size = window.size if link.shape == "page" else 1
 
         async def read(batch: Batch, missing: list[Any]) -> dict[Any, Any]:
-            return batch.placed(missing, await link.rows(self.ctx, view, missing, columns, window, arguments))
+            along = joins if len(missing) * size <= MOST_JOINED else ()
+            found = await link.rows(self.ctx, view, missing, columns, window, arguments, along)
+            for (joined, wanted), rows in zip(along, found.joined, strict=True):
+                self._rows(joined, found.view, wanted, Window(), {}).know(rows)
+            return batch.placed(missing, found)
 
         return self._batch((link, view, columns, window, frozen(arguments)), view, read)
 
@@ -206,7 +216,7 @@ class Run:
 
     async def _followed(self, frame: Frame, branch: Branch, link: Link, window: Window, arguments: dict[str, Any]) -> Followed:
         keys: Sequence[Any] = frame.column(link.on) if link.on is not None else [ROOT] * len(frame)
-        batch = self._rows(link, frame.view, branch.columns, window, arguments)
+        batch = self._rows(link, frame.view, branch.columns, window, arguments, branch.joins)
         asked = await batch.load(keys, self._paths > 1)
         one = link.shape == "one"
         if len(asked) == len(batch.known) and not (one and _several(batch.known)):  # all that the batch has

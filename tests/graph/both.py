@@ -37,7 +37,7 @@ class Both(Executor):
         answer = await super().run(ctx, query, variables, operation_name, seconds, spent)
         self._asked[query] += 1
         if self._asked[query] <= OFTEN:
-            again = Context(ctx.pools, ctx.view, ctx.assembly, ctx.reference, ctx.pinned, ctx.models)
+            again = Context(ctx.pools, ctx.view, ctx.assembly, ctx.reference, ctx.pinned, ctx.models, narrow=ctx.narrow)
             await self._compare(answer, ctx, again, self._reference.run(again, query, variables, operation_name, seconds, spent))
         if "data" in answer.body and "errors" in answer.body:  # as without every_error
             answer.body["errors"] = first_of_each_null(answer.body["data"], answer.body["errors"], lambda error: error.get("path", ()))

@@ -41,7 +41,7 @@ OF_POPULATIONS = (
 def test_people_take_as_many_statements_for_many_parents_as_for_one(demo: Api, parents: str, links: str, most: int) -> None:
     query = f"query ($first: Int!) {{ {parents} {{ nodes {{ name {links} }} }} }}"
     one, many = demo.cost(query, {"first": 1}), demo.cost(query, {"first": 300})
-    assert one["statements"] == many["statements"] == most
+    assert most - 1 <= one["statements"] <= many["statements"] == most, "of few, the populations come along"
 
 
 def test_totals_of_carriers_and_of_carried_variants_take_one_statement_each(demo: Api) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from graph import schema  # noqa: F401 - declares the links
 from graph.relation import Link, entities, links
 from store.gene import GENE
-from store.read import Filter, Mode, Read, compose, where
+from store.read import Filter, Join, Mode, Read, compose, where
 from store.similarity import background, members, nearest, passing, vectors
 
 INDIVIDUAL = {"sample", "callset_sample", "sample_info", "genotype", "genotype_format", "ibd_segment", "hbd_segment", "ancestry"}
@@ -41,6 +41,9 @@ class Shape:
         return f"{what}: {self.mode}" + " after" * self.after + " backward" * self.backward
 
 
+EITHER, JOINED = "one of the drivers", "with what is joined"
+"""Shapes beside those of single conditions: drivers whose indexes are in genome order, and all rows that may come along."""
+
 OTHER_WAYS = {"Query.variants": ("keys",), "Query.genes": ("region",)}
 """Ways that a link's function asks for instead of the declared one."""
 
@@ -59,12 +62,14 @@ def _of_link(link: Link, by: str) -> Iterator[Shape]:
     read = link.read
     columns = columns_of(read, by)
     cursors = [(after, backward) for after in (False, True) for backward in (False, True)]
-    for condition in (None, *read.where):
+    joins = joins_of(link, columns)
+    for condition in (None, *read.where, *([EITHER] if len(read.drivers) > 1 else []), *([JOINED] if joins else [])):
         modes: list[tuple[Mode, bool, bool]] = [("page", *c) for c in cursors] + [("count", False, False)]
         for mode, after, backward in modes if link.shape == "page" else [("all", False, False)]:
             statement, _ = compose(
                 read, by, columns=columns, order=link.order, filter=condition_of(read, condition), mode=mode,
                 after=after and not read.by[by].range, backward=backward, per_parent=read.by[by].anchor is not None,
+                joins=joins if condition == JOINED and mode != "count" else (),
             )  # fmt: skip
             yield Shape(link.name, read.name, by, link.order, mode, condition, after, backward, statement.text)
 
@@ -103,9 +108,20 @@ def columns_of(read: Read, by: str) -> list[str]:
     return [name for name in read.columns if read is not GENE or by == "variant" or name not in ("distance", "relation")]
 
 
+def joins_of(link: Link, columns: list[str]) -> tuple[Join, ...]:
+    """All that can be joined to the rows of a link."""
+    types = {each.__name__ for each in link.types if each is not None}
+    found = [each for each in links if each.joined and each.name.split(".")[0] in types and each.access in ("open", link.access)]
+    return tuple(
+        Join(each.read, each.by, each.order, tuple(columns_of(each.read, each.by)), each.on) for each in found if each.on in columns
+    )
+
+
 def condition_of(read: Read, name: str | None) -> Filter:
     """One condition on its own, with no values; where it has a place for another one, with one there."""
-    if name is None:
+    if name is None or name == JOINED:
         return where()
+    if name == EITHER:
+        return ("or", tuple(condition_of(read, driver) for driver in read.drivers if driver != "rsid"))
     values: dict[str, Any] = dict.fromkeys(sorted(set(re.findall(r"(?<!:):([a-z]\w*)", read.where[name])) - {"loads"}))
     return ("with", (name, values, where(qual={"min": None, "max": None}))) if "{filter}" in read.where[name] else where(**{name: values})

@@ -21,7 +21,7 @@ from store.genotype import CARRIED
 from store.read import both, compose, where
 from store.statements import statements
 from store.variant import VARIANT
-from tests.store.shapes import is_individual, searches, shapes
+from tests.store.shapes import EITHER, is_individual, searches, shapes
 
 VARIANTS = 2_000_000
 
@@ -242,6 +242,8 @@ async def test_no_plan_walks_a_table_or_sorts_before_it_cuts(store_url: str, mon
                 for mode in (*PAGES, "count"):
                     plan, _ = plans[f"{link}, {name}: {mode}"]
                     assert index in indexes(plan), f"{link} does not read {index}"
+                    either, _ = plans[f"{link}, {EITHER}: {mode}"]
+                    assert name == "rsid" or index in indexes(either), f"{link} does not read {index} for one of several drivers"
 
         (plan, _) = plans["Variant.similarity_to_class members pathogenic by all: page"]
         assert "clinical_significance_pathogenic" in indexes(plan)

@@ -21,12 +21,13 @@ from store.read import (
     LOWEST,
     By,
     Filter,
+    Join,
     Order,
     Read,
     both,
     children,
     compose,
-    driver_of,
+    drivers_of,
     leaves,
     ordered_columns,
     where,
@@ -80,9 +81,10 @@ ITEM = Read(
             WHERE t.owner = o.owner AND t.item_id <> o.item_id AND t.size >= :least AND {filter} OFFSET 0)""",
     },
     drivers={
-        "tag": """(SELECT DISTINCT g.item_id FROM tag g WHERE g.tag = ANY(:value) AND g.item_id >= {lo} AND g.item_id < {hi}
-            ORDER BY g.item_id{direction}) d JOIN item t ON t.item_id = d.item_id"""
+        "tag": """SELECT DISTINCT g.item_id FROM tag g WHERE g.tag = ANY(:value) AND g.item_id >= {lo} AND g.item_id < {hi}
+            ORDER BY g.item_id{direction}"""
     },
+    driven="{keys} d JOIN item t ON t.item_id = d.item_id",
 )
 
 
@@ -204,10 +206,18 @@ def test_columns_come_in_the_order_of_the_read(items: psycopg.Cursor[Any]) -> No
 
 def test_drivers_are_conditions_that_must_hold_and_not_used_where_keys_are_given() -> None:
     tag, word = where(tag=["old"]), where(word=["ash"])
-    assert driver_of(ITEM, both(word, tag)) == "tag"
-    assert driver_of(ITEM, ("or", (tag, word))) is driver_of(ITEM, ("not", tag)) is driver_of(ITEM, word) is None
-    assert driver_of(ITEM, with_twin(1, tag)) is driver_of(ITEM, both(word, with_twin(1, tag))) is None, "it must hold for another row"
-    assert driver_of(ITEM, both(with_twin(1, tag), tag)) == "tag"
+    assert drivers_of(ITEM, both(word, tag)) == ("tag",)
+    assert (
+        drivers_of(ITEM, ("or", (tag, word)))
+        == drivers_of(ITEM, ("not", tag))
+        == drivers_of(ITEM, word)
+        == drivers_of(ITEM, ("or", ()))
+        == ()
+    )
+    assert drivers_of(ITEM, with_twin(1, tag)) == drivers_of(ITEM, both(word, with_twin(1, tag))) == (), "it must hold for another row"
+    assert drivers_of(ITEM, both(with_twin(1, tag), tag)) == ("tag",)
+    assert drivers_of(ITEM, both(word, ("or", (tag, both(tag, word))))) == ("tag", "tag"), "one of them holds"
+    assert drivers_of(ITEM, both(("or", (tag, tag)), tag)) == ("tag",), "one suffices"
 
     def drives(by: str, f: Filter) -> bool:
         return "FROM (SELECT DISTINCT" in compose(ITEM, by, order="id", filter=f)[0].text
@@ -216,6 +226,7 @@ def test_drivers_are_conditions_that_must_hold_and_not_used_where_keys_are_given
     assert not drives("ids", tag), "the keys are fewer than what the driver finds"
     assert not drives("all", tag), "there is no range to put into it"
     assert not drives("range", ("or", (tag, word)))
+    assert drives("range", ("or", (tag, both(where(tag=["new"]), word))))
     assert drives("range", both(with_twin(1, tag), tag))
     assert not drives("range", with_twin(1, tag))
 
@@ -348,3 +359,24 @@ async def test_the_server_understands_every_whole_statement(store_url: str) -> N
             columns = [a.name for a in prepared.get_attributes()]
             assert columns, name
             assert len(set(columns)) == len(columns), name
+
+
+# ---- what is joined
+
+
+@given(filters, st.sampled_from(["range", "pk", "owner", "spans"]), st.sampled_from(list(ITEM.orders)), st.booleans(), st.integers(1, 25))
+def test_rows_have_after_them_what_is_joined(items: psycopg.Cursor[Any], f: Filter, by: str, order: str, backward: bool, size: int) -> None:
+    """The visible item that has an item's owner for its number, and that of a size, each at most once; nulls where there is none."""
+    values = {"keys": list(range(60)), "spans": "{[3,40),[45,60)}", "limit": size}
+    shape: dict[str, Any] = {"order": order, "filter": f, "backward": backward, "mode": "all" if by == "pk" else "page"}
+    plain = rows(items, by, values, columns=["owner", "size", "word"], **shape)
+    joins = (Join(ITEM, "pk", "id", ("word",), "owner"), Join(ITEM, "pk", "largest", (), "size"))
+    found = rows(items, by, values, columns=["owner", "size", "word"], joins=joins, **shape)
+    there = {item.item_id: item for item in VISIBLE}
+    for row, alone in zip(found, plain, strict=True):
+        owner, size_of = there.get(alone[-3]), there.get(alone[-2])
+        assert row == (
+            *alone,
+            *((owner.item_id, owner.item_id, owner.word) if owner else (None,) * 3),
+            *((size_of.item_id, size_of.size, size_of.item_id) if size_of else (None,) * 3),
+        )
