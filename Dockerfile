@@ -39,4 +39,4 @@ import http.client; \
 connection = http.client.HTTPConnection('127.0.0.1', 8000, timeout=4); \
 connection.request('GET', '/readyz'); \
 raise SystemExit(connection.getresponse().status != 200)"]
-CMD ["vkg", "serve", "--host", "0.0.0.0"]
+CMD ["vkg", "serve", "--host", "0.0.0.0", "--accounts"]

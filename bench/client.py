@@ -22,11 +22,11 @@ Ask = Callable[[int], Awaitable[Any]]
 """Asks for a thing, by the number of who asks."""
 
 
-def post(port: int, query: str, variables: dict[str, Any], path: str = "/graphql") -> bytes:
-    """The bytes of a request on loopback."""
+def post(port: int, query: str, variables: dict[str, Any], path: str = "/graphql", token: str | None = None) -> bytes:
+    """The bytes of a request on loopback, with the credentials of a token where it is given."""
     body = orjson.dumps({"query": query, "variables": variables})
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: {len(body)}\r\n"
+    return (head + (f"Authorization: Bearer {token}\r\n" if token else "") + "\r\n").encode() + body
 
 
 class _Wire(asyncio.Protocol):
@@ -38,6 +38,7 @@ class _Wire(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._used = time.monotonic()
+        self.status = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -62,6 +63,7 @@ class _Wire(asyncio.Protocol):
     def on_message_complete(self) -> None:
         answer, body = self._answer, b"".join(self._parts)
         self._used = time.monotonic()
+        self.status = self._parser.get_status_code()
         self._answer, self._parts = None, []
         self._parser = httptools.HttpResponseParser(self) if not self._parser.should_keep_alive() else self._parser
         if answer is not None and not answer.done():
@@ -100,13 +102,25 @@ class Client:
 
     async def ask(self, request: bytes, by: int = 0) -> bytes:
         """The bytes of an answer, over the connection of this number. Raises RuntimeError where it has errors or no data."""
+        _, answer = await self.exchange(request, by)
+        if not answer.startswith(b'{"data":{') or answer.startswith(b'{"data":{}'):
+            raise RuntimeError(f"port {self.port}: {answer[:1000].decode(errors='replace')}")
+        return answer
+
+    async def exchange(self, request: bytes, by: int = 0) -> tuple[int, bytes]:
+        """Status and bytes of an answer, whatever it is, over the connection of this number."""
         if self._wires[by].stale:
             self._wires[by].close()
             self._wires[by] = await self._connected()
         answer = await self._wires[by].ask(request)
-        if not answer.startswith(b'{"data":{') or answer.startswith(b'{"data":{}'):
-            raise RuntimeError(f"port {self.port}: {answer[:1000].decode(errors='replace')}")
-        return answer
+        return self._wires[by].status, answer
+
+    async def leave(self, request: bytes, by: int, seconds: float) -> None:
+        """Sends a request, and goes away after some seconds, answered or not."""
+        wire = await self._connected()
+        wire.ask(request).add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+        await asyncio.sleep(seconds)
+        wire.close()
 
     def close(self) -> None:
         for wire in self._wires:

@@ -75,9 +75,9 @@ def seconds_of(processes: Sequence[int]) -> float:
 
 
 @contextmanager
-def serving(url: str, workers: int = 1) -> Iterator[Server]:
+def serving(url: str, workers: int = 1, *options: str) -> Iterator[Server]:
     """`vkg serve` of a store."""
-    more = ["--workers", str(workers)] if workers > 1 else []
+    more = [*options, "--workers", str(workers)] if workers > 1 else options
     with started("vkg serve", [sys.executable, "-m", "vkg", "serve", *more, "--port"], {"VKG_DATABASE_URL": url}) as server:
         time.sleep(SETTLING if workers > 1 else 0)
         yield server
@@ -96,19 +96,24 @@ def reference(url: str) -> Iterator[Server]:
 
 
 @contextmanager
-def postgraphile(url: str, workers: int = 1) -> Iterator[Server]:
-    """PostGraphile over the views of bench/postgraphile/views.sql, which are in the store as long as it runs."""
-    node, folder = node_binary(), postgraphile_folder()
+def views(url: str) -> Iterator[None]:
+    """The views of bench/postgraphile/views.sql, in the store as long as they are needed."""
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute((_HERE / "views.sql").read_text(encoding="utf-8"))
-    environment = {"NODE_ENV": "production", "GRAPHILE_ENV": "production", "DATABASE_URL": url, "WORKERS": str(workers), "POOL": str(POOL)}
-    try:
-        with started("PostGraphile", [str(node), str(folder / "server.mjs")], environment) as server:
-            time.sleep(SETTLING if workers > 1 else 0)
-            yield server
-    finally:
-        with psycopg.connect(url, autocommit=True) as conn:
+        try:
+            yield
+        finally:
             conn.execute("DROP SCHEMA IF EXISTS peer CASCADE")
+
+
+@contextmanager
+def postgraphile(url: str, workers: int = 1) -> Iterator[Server]:
+    """PostGraphile over the views."""
+    node, folder = node_binary(), postgraphile_folder()
+    environment = {"NODE_ENV": "production", "GRAPHILE_ENV": "production", "DATABASE_URL": url, "WORKERS": str(workers), "POOL": str(POOL)}
+    with views(url), started("PostGraphile", [str(node), str(folder / "server.mjs")], environment) as server:
+        time.sleep(SETTLING if workers > 1 else 0)
+        yield server
 
 
 @contextmanager

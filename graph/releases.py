@@ -60,11 +60,21 @@ class Releases:
         (row,) = await self._pools.fetch(statement("current_release"))
         self.current = View(row["release_id"], row["name"], tuple(row["loads"]))
 
+    async def _connected(self) -> asyncpg.Connection:
+        """A connection. One that is just being made when this is cancelled is waited for and closed: asyncpg would leave its socket open."""
+        connecting = asyncio.ensure_future(asyncpg.connect(self._url))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, TimeoutError):
+                (await asyncio.wait_for(connecting, 2)).terminate()
+            raise
+
     async def _follow(self) -> None:
         while True:
             connection = None
             try:
-                connection = await asyncpg.connect(self._url)
+                connection = await self._connected()
                 await connection.add_listener(CHANNEL, lambda *_: self._news.set())
                 while not connection.is_closed():
                     await self._read()

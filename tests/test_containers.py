@@ -52,7 +52,7 @@ def test_the_image_is_built_in_stages_of_one_python() -> None:
 
 def test_the_image_runs_the_server_as_somebody_without_rights() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", FINAL["USER"]), "numeric, so that Kubernetes can tell that it is not root"
-    assert json.loads(FINAL["CMD"]) == ["vkg", "serve", "--host", "0.0.0.0"]
+    assert json.loads(FINAL["CMD"]) == ["vkg", "serve", "--host", "0.0.0.0", "--accounts"]
     assert FINAL["EXPOSE"] == "8000"
     assert "ENTRYPOINT" not in FINAL, "docker compose run api vkg load ..."
 

@@ -26,6 +26,8 @@ from tests.store.shapes import EITHER, is_individual, searches, shapes
 VARIANTS = 2_000_000
 
 SMALL = {
+    "pg_namespace",
+    "pg_class",
     "genome",
     "load",
     "dataset",
