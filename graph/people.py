@@ -79,12 +79,14 @@ async def _samples(ctx: Context, view: View, names: Sequence[str]) -> list[Any]:
     return [only_sample(rows, name) for name, rows in found.items()]
 
 
-async def check_known(ctx: Context, view: View, what: str, names: Sequence[str] | None, known_by: str, code: str, hint: str) -> None:
-    """Raises UserError `code` for a name that is none of those that the statement `known_by` gives for the visible loads: a typo would read
+async def check_known(
+    ctx: Context, view: View, what: str, names: Sequence[str] | None, known_by: str, code: str, hint: str, *more: Any
+) -> None:
+    """Raises UserError `code` for a name that is none of those that the statement `known_by` gives for the visible loads, and `more` values: a typo would read
     as nobody, or nothing. `what` goes on from "No visible load"; `hint` is for a store without any."""
     if not names:
         return
-    known = [row[0] for row in await ctx.query(statement(known_by), list(view.loads))]
+    known = [row[0] for row in await ctx.query(statement(known_by), list(view.loads), *more)]
     for name in names:
         if name not in known:
             folded = {each.upper(): each for each in known}
@@ -115,7 +117,9 @@ async def check_frequencies(ctx: Context, view: View, population: str, dataset: 
     visible: any may have frequencies, with genotypes or without."""
     populations = [population] if population != "ALL" else []
     hint = "They come with vkg load vcf: counted, or from INFO."
-    await check_known(ctx, view, "has frequencies of a population", populations, "population_names", "UNKNOWN_POPULATION", hint)
+    await check_known(
+        ctx, view, "has frequencies of a population", populations, "population_names", "UNKNOWN_POPULATION", hint, list(view.withheld)
+    )
     datasets = [dataset] if dataset is not None else []
     await check_known(ctx, view, "is of a dataset", datasets, "dataset_names", "UNKNOWN_CALLSET", "Load one with vkg load vcf.")
 

@@ -149,7 +149,7 @@ class Store:
     @computed(on="key")
     async def populations(ctx: Context, view: View, keys: Sequence[int]) -> list[str]:
         """Names of the populations that frequencies can have."""
-        rows = await ctx.query(statement("population_names"), list(view.loads))
+        rows = await ctx.query(statement("population_names"), list(view.loads), list(view.withheld))
         return [(key, row[0]) for key in keys for row in rows]
 
     @computed(on="key")

@@ -59,9 +59,10 @@ AND EXISTS (SELECT FROM variant_record r WHERE r.variant_key = v.variant_key AND
 SELECT DISTINCT name FROM score WHERE load_id = ANY($1::int[]) ORDER BY 1;
 
 -- name: population_names
--- Names of the populations with frequencies in the visible loads. $1 loads.
+-- Names of the populations with frequencies in the visible loads, but for those that are withheld. $1 loads, $2 loads of which they are.
 SELECT DISTINCT population FROM frequency_population
-WHERE load_id = ANY($1::int[]) AND (callset_load IS NULL OR callset_load = ANY($1::int[])) ORDER BY 1;
+WHERE load_id = ANY($1::int[]) AND (callset_load IS NULL OR callset_load = ANY($1::int[]))
+AND NOT (counted AND population <> 'ALL' AND load_id = ANY($2::int[])) ORDER BY 1;
 
 -- name: sample_populations
 -- Names of the populations that visible samples can be of. $1 loads.

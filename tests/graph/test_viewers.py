@@ -320,3 +320,14 @@ def test_open_data_is_seen_by_all_but_that_of_few_people(servers: Servers) -> No
     assert "kept" not in json.dumps(servers.data("anna", loads))
     assert "kept_ibd" in json.dumps(servers.data("bert", loads))
     assert "_ibd" not in json.dumps(servers.data("nobody", loads))
+
+
+def test_filters_do_not_tell_what_is_withheld(servers: Servers) -> None:
+    """Of a population of three people no bound of a frequency holds, whatever it is: a filter would tell it by halves."""
+    query = "query ($most: Float!) { %s { nodes { name } } }".replace(
+        "%s", VARIANTS.replace("first", 'filter: { frequency: [{ population: "GBR", max: $most }] }, first')
+    )
+    for most in (0.0, 0.4, 1.0):
+        assert servers.data("nobody", query, {"most": most})["variants"]["nodes"] == []
+        assert servers.data("bert", query, {"most": most})["variants"]["nodes"] != []
+    assert "EUR" not in json.dumps(servers.data("nobody", "{ store { populations } }"))
