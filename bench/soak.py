@@ -182,7 +182,11 @@ def grown(seen: Seen, seconds: float) -> tuple[float, float]:
 def faults(url: str) -> set[str]:
     """What `vkg doctor --deep` finds. A synthetic store has faults: its rows were made without loaders."""
     made = subprocess.run(
-        [sys.executable, "-m", "vkg", "doctor", "--deep"], env=os.environ | {"VKG_DATABASE_URL": url}, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "vkg", "doctor", "--deep"],
+        env=os.environ | {"VKG_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {line for line in made.stdout.splitlines() if line.startswith("!")}
 

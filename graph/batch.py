@@ -13,7 +13,7 @@ from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, Inlin
 from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Mode, Order, Read, compose, ordered_columns
 
 from .context import Context, View
-from .cursor import decode_cursor, encode_cursor
+from .cursor import decode_cursor, encode_cursor, not_ours
 from .errors import UserError
 from .page import Connection, Edge, EdgeConnection, PageInfo, Window
 from .relation import Link, Ref, Rows, entities, frozen
@@ -75,7 +75,9 @@ def page_of(items: Sequence[Any], name: str, view: View, window: Window) -> Any:
     """A page of a list that is at hand. Its cursors hold for the release that it was made in. Raises UserError BAD_CURSOR."""
     low, high = 0, len(items)
     if window.cursor is not None:
-        release, (place,) = decode_cursor(window.cursor, name, "place", LISTED)
+        release, (place,) = decode_cursor(window.cursor, name, "place", LISTED, (int,))
+        if place < 0:
+            raise not_ours(window.cursor)
         if release != view.release_id:
             hint = "Begin again without a cursor, or name a release and ask for it (vkg release, header Vkg-Release)."
             raise UserError("BAD_CURSOR", "The cursor is of an earlier release, in which the list may have been another.", hint=hint)

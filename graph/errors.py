@@ -53,8 +53,11 @@ def explain(cause: BaseException, where: str) -> UserError:
     if isinstance(cause, RecursionError):
         return UserError("TOO_DEEP", "The request is nested too deeply to be read.", hint="Ask for fewer levels.")
     number = secrets.token_hex(4)
-    log.error("error %s %s", number, where, exc_info=cause)
-    if isinstance(cause, ServerError | NotInitialised | OSError):
+    unavailable = isinstance(cause, ServerError | NotInitialised | OSError)
+    log.error(
+        "error %s %s%s", number, where, f": {cause}" if unavailable else "", exc_info=None if unavailable else cause
+    )  # an outage says one thing often
+    if unavailable:
         return UserError(
             "STORE_UNAVAILABLE", f"The store does not answer just now (error {number}).", id=number, hint="Try again in a moment."
         )

@@ -68,6 +68,7 @@ DOCUMENTS = {
     "docs/cells.md": "in which cells: metacells, what they express, and the variants that matter there",
     "docs/embeddings.md": "which variants are alike: models, vectors, similarity",
     "docs/loading.md": "which files can be loaded, and how",
+    "docs/security.md": "who may see what, limits, profiles, trusted documents, browsers",
     "docs/operations.md": "serving, another PostgreSQL, containers",
     "docs/performance.md": "what a query costs",
 }
@@ -104,14 +105,14 @@ def wanted(accept: str) -> bool:
     return any(kind == "text/html" and not any(re.fullmatch(r"q=0(\.0*)?", p) for p in parameters) for kind, *parameters in kinds)
 
 
-def page(request: Request, answer: dict[str, Any]) -> HTMLResponse:
-    """The page that shows an answer to QUERY."""
+def page(request: Request, answer: dict[str, Any], metrics: bool = True) -> HTMLResponse:
+    """The page that shows an answer to QUERY; `metrics` says whether /metrics is there."""
     address = _address(request)
     if answer.get("errors"):
         said = answer["errors"][0]
         hint = said.get("extensions", {}).get("hint", "")
         text = tag("p", f"{said['message']} {hint}".strip(), class_="note")
-        return HTMLResponse(_frame("The store does not answer", Markup(""), text, _ways(address), ""), 503, HEADERS)
+        return HTMLResponse(_frame("The store does not answer", Markup(""), text, _ways(address, metrics), ""), 503, HEADERS)
     data = answer["data"]
     store = data["store"]
     release = store["release"]
@@ -123,7 +124,7 @@ def page(request: Request, answer: dict[str, Any]) -> HTMLResponse:
     )  # fmt: skip
     held = join(*_totals(store["counts"]), *_datasets(store["loads"]), *_people(data), *_names(store), *_pinned(store["named"]))
     return HTMLResponse(
-        _frame("What this store holds", lead, held or _empty(store["assembly"]), _ways(address), store["version"]), 200, HEADERS
+        _frame("What this store holds", lead, held or _empty(store["assembly"]), _ways(address, metrics), store["version"]), 200, HEADERS
     )
 
 
@@ -239,10 +240,12 @@ def _empty(assembly: str) -> Markup:
     return join(*_section("What to do next", text, tag("pre", tag("code", LOAD.format(assembly)), tabindex="0"), more))
 
 
-def _ways(address: str) -> Markup:
+def _ways(address: str, metrics: bool) -> Markup:
     cards = [tag("li", tag("a", tag("strong", label), href=place), tag("span", text)) for place, (label, text) in PLACES.items()]
     ask = tag("p", "From a program, POST JSON to ", tag("code", f"{address}graphql"), ":")
-    health: list[str] = [part for place, label in HEALTH.items() for part in (", ", tag("a", label, href=place))][1:]
+    health: list[str] = [
+        part for place, label in HEALTH.items() if metrics or place != "metrics" for part in (", ", tag("a", label, href=place))
+    ][1:]
     documents = [tag("div", tag("dt", tag("code", name)), tag("dd", text)) for name, text in DOCUMENTS.items()]
     return join(
         *_section("Ask it", tag("ul", *cards, class_="cards"), ask, tag("pre", tag("code", CURL.format(address)), tabindex="0")),

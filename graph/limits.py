@@ -46,8 +46,27 @@ SECONDS = 15.0
 LIST_SIZE = 10
 TOTAL = 100
 """What a totalCount costs: it reads up to 10,000 rows and returns none."""
+LIST_ITEMS = 10_000
+"""Items of one list in a variable; literals are bounded by tokens. Lists of names that are looked up one by one have a lower limit of their own."""
 ERRORS = 10
 """Validation stops after this many errors, so that a small document cannot ask for a large answer of complaints."""
+LARGEST_SHOWN = 10**15
+"""A measured value beyond this is told as this: integers of JSON end at 2**53."""
+
+
+class LimitError(UserError):
+    """A limit that a request passes: `limit` is what it may have, `value` what it has, `retry` the seconds after which it may come again, where it may."""
+
+    def __init__(
+        self, code: str, message: str, *, limit: float, value: float | None = None, hint: str | None = None, retry: int | None = None
+    ) -> None:
+        super().__init__(code, message, value=value, hint=hint)
+        self.limit, self.retry = limit, retry
+
+    def extensions(self) -> dict[str, Any]:
+        """With the limit, and the seconds to wait."""
+        found = super().extensions() | {"limit": self.limit}
+        return found if self.retry is None else found | {"retryAfter": self.retry}
 
 
 @dataclass
@@ -69,10 +88,35 @@ def measure(
     variables: dict[str, Any],
     spent: int = 0,
 ) -> Measure:
-    """Measures a valid operation, after `spent` objects of the same request. Raises UserError with the limit that it passes."""
+    """Measures a valid operation, after `spent` objects of the same request. Raises LimitError with the limit that it passes, and by how much: it is
+    measured to its end, but for more than `FIELDS`."""
     found = Measure(directives=len(operation.directives or ()), cost=spent)
     _selections(schema, schema.query_type, operation.selection_set, fragments, variables, 1, 1, found)
+    _check("DEPTH", "levels of fields", found.depth, DEPTH)
+    _check("ALIASES", "aliases", found.aliases, ALIASES)
+    _check("DIRECTIVES", "directives", found.directives, DIRECTIVES)
+    _check("COST", "objects", found.cost, COST)
     return found
+
+
+def check_lists(variables: Mapping[str, Any]) -> None:
+    """Refuses a list in a variable that is longer than `LIST_ITEMS`. Raises LimitError LIST_TOO_LONG."""
+    for value in variables.values():
+        if type(value) is list or type(value) is dict:
+            _check_list(value)
+
+
+def _check_list(value: Any) -> None:
+    if isinstance(value, dict):
+        value = value.values()
+    elif len(value) > LIST_ITEMS:
+        raise LimitError(
+            "LIST_TOO_LONG", f"A list in a variable has more than {LIST_ITEMS:,} items: {len(value):,}.", limit=LIST_ITEMS, value=len(value),
+            hint="Ask in portions.",
+        )  # fmt: skip
+    for inner in value:
+        if isinstance(inner, list | dict):
+            _check_list(inner)
 
 
 def _selections(
@@ -83,7 +127,6 @@ def _selections(
         found.fields += 1
         _check("FIELDS", "fields", found.fields, FIELDS)
         found.directives += len(node.directives or ())
-        _check("DIRECTIVES", "directives", found.directives, DIRECTIVES)
         if isinstance(node, FragmentSpreadNode):
             fragment = fragments[node.name.value]
             kind = schema.get_type(fragment.type_condition.name.value) if parent is not None else None
@@ -93,12 +136,9 @@ def _selections(
             _selections(schema, kind, node.selection_set, fragments, variables, parents, depth, found)
         elif isinstance(node, FieldNode):
             found.aliases += node.alias is not None
-            _check("ALIASES", "aliases", found.aliases, ALIASES)
             found.depth = max(found.depth, depth)
-            _check("DEPTH", "levels of fields", depth, DEPTH)
             if node.selection_set is None:
                 found.cost += parents * _metadata(getattr(parent, "fields", {}).get(node.name.value)).get("cost", 0)
-                _check("COST", "objects", found.cost, COST)
                 continue
             if parent is None or node.name.value.startswith("__"):  # introspection reads no objects
                 _selections(schema, None, node.selection_set, fragments, variables, parents, depth + 1, found)
@@ -110,7 +150,6 @@ def _selections(
                 objects = parents  # nodes and edges are the rows of a page that was counted as a whole
             else:
                 found.cost += objects + parents * (TOTAL * _counts(node) + _metadata(field).get("cost", 0))
-                _check("COST", "objects", found.cost, COST)
             _selections(schema, get_named_type(field.type), node.selection_set, fragments, variables, objects, depth + 1, found)
 
 
@@ -177,6 +216,8 @@ def _check(code: str, what: str, value: int, limit: int) -> None:
             "ALIASES": "Use lists (ids:, inputs:) instead of one alias for each object.",
             "DIRECTIVES": "Use fewer directives.",
         }[code]
-        raise UserError(
-            f"TOO_MANY_{code}" if code != "DEPTH" else "TOO_DEEP", f"The operation has more than {limit:,} {what}.", value=value, hint=hint
-        )
+        shown = min(value, LARGEST_SHOWN)
+        raise LimitError(
+            f"TOO_MANY_{code}" if code != "DEPTH" else "TOO_DEEP", f"The operation has more than {limit:,} {what}: {shown:,}.",
+            limit=limit, value=shown, hint=hint,
+        )  # fmt: skip

@@ -15,11 +15,14 @@ from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
+import asyncpg
+
+from store.errors import StoreError
 from store.read import EVERYTHING, HIGHEST, LOWEST, Filter, Join, Mode, Read, Statement, compose
 
 from . import names
 from .context import Access, Context, View
-from .cursor import decode_cursor
+from .cursor import decode_cursor, not_ours
 from .page import Window
 
 MOST_COMPOSED = 256
@@ -116,6 +119,8 @@ class Link:
         after = False
         if cursor is not None:
             if self.read.by[by].range:  # in genome order the cursor takes the place of the range's bound
+                if type(cursor[0]) is not int:
+                    raise not_ours(str(window.cursor))
                 if window.backward:
                     values["hi"] = min(values["hi"], cursor[0])
                 else:
@@ -125,7 +130,12 @@ class Link:
                 values |= {f"c{i}": value for i, value in enumerate(cursor)}
         mode: Mode = "page" if self.shape == "page" else "all"
         statement, filter_values = self._compose(ask, by, order, columns, mode, after, window.backward, tuple(joins))
-        fetched = await ctx.fetch(statement, values | filter_values | view.bound(self.access), self.access)
+        try:
+            fetched = await ctx.fetch(statement, values | filter_values | view.bound(self.access), self.access)
+        except StoreError as error:
+            if cursor is not None and isinstance(error.__cause__, asyncpg.DataError):  # values that a column cannot have
+                raise not_ours(str(window.cursor)) from error
+            raise
         counts = Counter(map(itemgetter(0), fetched))
         more: set[Any] = set()
         if self.shape == "page":

@@ -55,6 +55,7 @@ _RAREST = 1e-45
 """Below the smallest frequency that is not 0, in the precision in which they are stored."""
 _PLACE = Order(("of", "place", "distance", "variant_key"))
 """What a cursor holds: the variant (or vector) whose list it is, and where in that a row stands."""
+_KINDS = (int, int, float, int)
 
 ModelName = Annotated[
     str | None, strawberry.argument(description="Name of a model (embeddingModels); may be left out where there is one alone.")
@@ -294,8 +295,8 @@ async def _begin(ctx: Context, view: View, asked: Listing, of: int) -> tuple[Vie
     TOO_MANY_SIMILAR."""
     begin, last = 0, None
     if asked.after is not None:
-        release, (whose, place, *last) = decode_cursor(asked.after, f"similar {asked.model.model_id}", "nearest", _PLACE)
-        if whose != of:
+        release, (whose, place, *last) = decode_cursor(asked.after, f"similar {asked.model.model_id}", "nearest", _PLACE, _KINDS)
+        if whose != of or place < 0:
             raise _another_list()
         view, begin = await ctx.view_of(release), place + 1
     if begin >= LARGEST_PAGE:

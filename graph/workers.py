@@ -24,10 +24,12 @@ from starlette.applications import Starlette
 
 from store.errors import StoreError
 
+from .protocol import OPTIONS as PROTOCOL
+
 log = logging.getLogger("vkg.graph")
 
 OPTIONS: dict[str, Any] = {
-    "loop": "uvloop", "http": "httptools", "lifespan": "on", "log_level": "warning", "access_log": False, "server_header": False,
+    "loop": "uvloop", "lifespan": "on", "log_level": "warning", "access_log": False, "server_header": False, **PROTOCOL,
 }  # fmt: skip
 """How uvicorn serves, in one process or in several."""
 

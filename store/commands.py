@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,8 +15,10 @@ import typer
 
 from . import embedded, genome, release
 from .assembly import assembly as assembly_named
+from .backup import backup as save
+from .backup import restore as restored
 from .database import connect, database_url, redact, wrap_errors
-from .doctor import clean, examine
+from .doctor import clean, examine, examine_deeply
 from .errors import NotInitialised
 from .migrate import migrate, pending
 from .reference import Reference
@@ -172,12 +175,18 @@ def release_create(name: Annotated[str, typer.Argument(help="Letters, digits, do
 def doctor(
     as_json: Json = False,
     clean_up: Annotated[bool, typer.Option("--clean", help="Remove loads that were cut off, and rows of unloaded loads.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read everything, and compare what has to agree: ledger, rows, indexes, checksums.")
+    ] = False,
 ) -> None:
-    """Say what state the store is in, and what wants attention. Exit code 1 where something does."""
+    """Say what state the store is in, and what wants attention. Exit code 1 where something does.
+
+    Example: vkg doctor --deep
+    """
     url = database_url()
     with wrap_errors(), connect(url, autocommit=True) as conn:
         done = clean(conn) if clean_up else []
-        report = examine(conn)
+        report = examine_deeply(conn, _say_checking) if deep else examine(conn)
     if as_json:
         typer.echo(json.dumps({"url": redact(url), "cleaned": done} | asdict(report), default=str, indent=2))
     else:
@@ -189,10 +198,44 @@ def doctor(
             _print_table(
                 [("table", "rows (about)", "MB"), *((name, f"{rows:,}", f"{size / 1e6:,.1f}") for name, rows, size in report.tables)]
             )
+        if report.checks:
+            typer.echo("")
+            _print_table([("check", "seconds", "looked at"), *((c.name, f"{c.seconds:.1f}", c.looked_at) for c in report.checks)])
         for finding in report.findings:
-            typer.echo(f"\n! {finding.what}\n  {finding.remedy}")
+            typer.echo(f"\n! {f'{finding.where}: ' if finding.where else ''}{finding.what}\n  {finding.remedy}")
     if report.findings:
         raise typer.Exit(1)
+
+
+@store.command()
+def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.", show_default=False)]) -> None:
+    """Write all of the store to one file, as it is at this moment. Loads may run meanwhile.
+
+    Example: vkg backup store-2026-11.dump
+    """
+    size = save(database_url(), file)
+    typer.echo(f"{file}: {size:,} bytes; vkg restore makes the store of it again, in an empty database")
+
+
+@store.command()
+def restore(file: Annotated[Path, typer.Argument(help="File that vkg backup wrote.", show_default=False)]) -> None:
+    """Make the store of a backup, in a database that holds nothing, and bring it to this version. All of it is restored, or nothing.
+
+    Example: VKG_HOME=/data/new vkg restore store-2026-11.dump
+    """
+    for line in restored(database_url(), file):
+        typer.echo(f"applied {line}")
+    with opened() as conn:
+        found = genome.find_genome(conn)
+        visible, now = sum(row.visible for row in release.loads(conn)), release.current(conn).release_id
+    typer.echo(f"restored: release {now}, {visible} loads visible; vkg doctor --deep checks everything")
+    if found is not None and found.reference_path and not found.reference_path.is_file():
+        typer.echo(f"the reference {found.reference_path} is not on this machine: vkg init --reference FASTA")
+
+
+def _say_checking(name: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"checking {name} ...", err=True)
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

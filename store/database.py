@@ -300,7 +300,11 @@ def _explained(error: Exception) -> StoreError:
     """A driver's error as one that says what to do."""
     if isinstance(error, psycopg.Error | asyncpg.PostgresError):
         return _store_error(error)
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+    if isinstance(error, asyncpg.InternalClientError) or (
+        isinstance(error, asyncpg.InterfaceError) and re.search(r"clos|released", str(error))
+    ):
+        return _connection_lost(error)  # the driver met the end of a connection in the midst of something
+    if isinstance(error, asyncpg.InterfaceError):
         return StoreError(f"The database driver refused: {error}")
     if isinstance(error, TimeoutError):
         return ServerError("The PostgreSQL server did not answer in time.", "See whether it runs and is reachable, then try again.")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
+from . import deep_genotypes, deep_indexes, deep_ledger, deep_rows, deep_schema
+from .deep import Check, Finding, Look, look
 from .errors import StoreError
 from .genome import find_genome
 from .migrate import pending
@@ -19,20 +22,13 @@ _TABLES = """SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relati
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that wants attention, and the command or step that mends it."""
-
-    what: str
-    remedy: str
-
-
-@dataclass(frozen=True)
 class Report:
-    """The state of the store. `tables` are (name, estimated rows, bytes on disk)."""
+    """The state of the store. `tables` are (name, estimated rows, bytes on disk); `checks` those of `examine_deeply`."""
 
     facts: dict[str, Any]
     tables: list[tuple[str, int, int]]
     findings: list[Finding]
+    checks: list[Check] = field(default_factory=list)
 
 
 def examine(conn: psycopg.Connection) -> Report:
@@ -70,6 +66,34 @@ def examine(conn: psycopg.Connection) -> Report:
                 )
             )
     return Report(facts, conn.execute(_TABLES).fetchall(), findings)
+
+
+CHECKS: tuple[tuple[str, Look], ...] = (
+    ("schema", deep_schema.schema),
+    ("server", deep_schema.server),
+    ("ledger", deep_ledger.ledger),
+    ("rows", deep_ledger.rows),
+    ("orphans", deep_rows.orphans),
+    ("identity", deep_rows.identity),
+    ("genotypes", deep_genotypes.genotypes),
+    ("vectors", deep_rows.vectors),
+    ("indexes", deep_indexes.indexes),
+)
+"""What `examine_deeply` does besides what `examine` does, in this order."""
+
+
+def examine_deeply(conn: psycopg.Connection, report: Callable[[str], None] = lambda _: None) -> Report:
+    """Looks at everything, reads all rows, and compares what has to agree; changes nothing. `conn` in autocommit mode; loads may run meanwhile.
+
+    `report` is told of each check before it is made. Raises StoreError where the server goes away in between.
+    """
+    found = examine(conn)
+    if not found.tables:
+        return found
+    for check, findings in look(conn, CHECKS, report):
+        found.checks.append(check)
+        found.findings.extend(findings)
+    return found
 
 
 def clean(conn: psycopg.Connection) -> list[str]:

@@ -143,6 +143,11 @@ def status() -> Status:
     return Status(running, pid, place.data, asked.stdout.split()[-1], place.url)
 
 
+def tool(name: str) -> Path:
+    """Return the path of one of the executables, such as pg_dump. Raises ServerError where the package is not installed."""
+    return _binaries() / name
+
+
 # ---- where things are
 
 

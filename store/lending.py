@@ -37,9 +37,11 @@ class Lending:
             if connection is None:
                 connection = await self._pool.acquire()
             result = await work(connection)
-        except BaseException:
+        except BaseException as error:
             try:
                 if connection is not None:
+                    if isinstance(error, asyncpg.InternalClientError):  # it lost its thread, and would answer nobody any more
+                        connection.terminate()
                     await self._pool.release(connection)  # waits until what was cancelled has ended
             finally:
                 self._give(None)

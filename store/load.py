@@ -33,7 +33,8 @@ from .copy import (
     record_lines,
     repeated,
 )
-from .errors import StoreError
+from .errors import NotInitialised, StoreError
+from .migrate import pending
 from .release import IDENTITY_LOCK, OBSERVATIONS, current, lock_load, lock_releases, publish_in, remove_load, returned, unlock_load
 from .v2f_load import IDENTITY, Repeats
 from .variant_key import decode
@@ -281,8 +282,10 @@ def begin(
 
     `conn` must be in autocommit mode; it holds a lock on the load until `finish` or `abort`. `options` are those that
     decide what the rows are. `cohort_now` says, where nobody did, which cohort the samples belong to: it is asked again while no other load
-    can begin. Raises StoreError when the version exists with other content, or is being loaded now, or when the cohort is another by now.
+    can begin. Raises NotInitialised where the store is of an older version; StoreError when the version exists with other content, or is being loaded now, or when the cohort is another by now.
     """
+    if missing := pending(conn):
+        raise NotInitialised(f"this store is of an older version: it lacks {missing[0]}", "Bring it to this one: vkg init")
     with conn.transaction():
         conn.execute("LOCK TABLE load IN SHARE ROW EXCLUSIVE MODE")
         for load_id, state, name, old_version in conn.execute(

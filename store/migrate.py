@@ -44,8 +44,16 @@ def pending(connection: psycopg.Connection[Any], source: str = SOURCE) -> list[s
 
     Raises StoreError.
     """
-    applied = _applied(connection)
-    return [migration.id for migration in read_migrations(source) if migration.id not in applied]
+    done = applied(connection)
+    return [migration.id for migration in read_migrations(source) if migration.id not in done]
+
+
+def applied(connection: psycopg.Connection[Any]) -> set[str]:
+    """Return the names of the migrations this database has; none, where there is no store. Raises StoreError."""
+    with database.wrap_errors():
+        if connection.execute("SELECT to_regclass(%s)", [default_migration_table]).fetchone() == (None,):
+            return set()
+        return {name for (name,) in connection.execute(f"SELECT migration_id FROM {default_migration_table}")}
 
 
 def _apply(migrations: MigrationList, url: str) -> list[str]:
@@ -69,15 +77,8 @@ def _apply(migrations: MigrationList, url: str) -> list[str]:
         return done
 
 
-def _applied(connection: psycopg.Connection[Any]) -> set[str]:
-    with database.wrap_errors():
-        if connection.execute("SELECT to_regclass(%s)", [default_migration_table]).fetchone() == (None,):
-            return set()
-        return {name for (name,) in connection.execute(f"SELECT migration_id FROM {default_migration_table}")}
-
-
 def _refuse_newer(connection: psycopg.Connection[Any], migrations: MigrationList) -> None:
-    if unknown := _applied(connection) - {migration.id for migration in migrations}:
+    if unknown := applied(connection) - {migration.id for migration in migrations}:
         what = f"The store was made by a newer version of vkg (migration {max(unknown)})."
         raise NotInitialised(what, "Upgrade vkg, or use another database.")
 

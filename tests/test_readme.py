@@ -81,7 +81,7 @@ def test_a_second_demo_loads_nothing_again(demo_url: str) -> None:
 
 def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
-    found = set(re.findall(r"\bvkg ((?:load |query |release |derive |models )?[a-z][a-z0-9-]*)([^`\n#]*)", text))
+    found = set(re.findall(r"\bvkg ((?:load |query |release |derive |models |token |grant )?[a-z][a-z0-9-]*)([^`\n#]*)", text))
     assert {command for command, _ in found} >= {
         "init",
         "serve",
@@ -103,6 +103,11 @@ def test_the_commands_of_the_documentation_exist_with_their_options() -> None:
         "query variants-in-ibd",
         "doctor",
         "release create",
+        "backup",
+        "restore",
+        "audit",
+        "token create",
+        "grant add",
     }
     help_of: dict[str, str] = {}
     for command, rest in sorted(found):

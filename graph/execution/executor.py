@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, execute
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql import ExecutionResult, GraphQLError, GraphQLSyntaxError, IntValueNode, OperationDefinitionNode, execute
+from graphql.execution.values import VariableValues
 
 from graph import limits
 from graph.context import Context
@@ -44,6 +44,34 @@ class Executor:
         self._documents = Documents(self.schema)
         self._compiler = Compiler(schema)
 
+    def price(self, query: str, variables: dict[str, Any] | None, operation_name: str | None, spent: int = 0) -> int:
+        """What an operation will cost, in objects, before it is run; 0 where it will be refused."""
+        try:
+            document = self._documents.read(query)
+            if document.errors:
+                return 0
+            operation = document.operation(operation_name)
+            values = document.values(self.schema, operation, variables or {})
+            return 0 if isinstance(values, list) else self._cost(document, operation, values, spent)
+        except (UserError, GraphQLError, RecursionError):
+            return 0
+
+    def trust(self, query: str) -> Document:
+        """Keeps a document for good. Raises GraphQLError or UserError where one of its operations would be refused, with what its variables are by
+        default."""
+        document = self._documents.read(query)
+        for error in document.errors:
+            raise error
+        for operation in document.operations.values():
+            defaults = {
+                node.variable.name.value: node.default_value.value
+                for node in operation.variable_definitions or ()
+                if isinstance(node.default_value, IntValueNode)
+            }
+            limits.measure(self.schema, operation, document.fragments, {name: int(value) for name, value in defaults.items()})
+        self._documents.trusted[query] = document
+        return document
+
     async def run(
         self,
         ctx: Context,
@@ -59,9 +87,10 @@ class Executor:
             if document.errors:
                 return _refused(document.errors)
             operation = document.operation(operation_name)
-            values = get_variable_values(self.schema, operation.variable_definitions or (), variables or {}, max_errors=limits.ERRORS)
+            values = document.values(self.schema, operation, variables or {})
             if isinstance(values, list):
                 return _refused(values)
+            limits.check_lists(values.coerced)
             cost = self._cost(document, operation, values, spent)
             plan = self._plan(document, operation, values)
         except UserError as error:
@@ -71,7 +100,7 @@ class Executor:
         except Exception as error:  # too deep to be walked, or a fault here: masked, like those of fields
             return _refused([present(GraphQLError("", original_error=error))])
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as time_left:
                 if isinstance(plan, Selection):
                     data, errors = await Run(ctx, values, self._compiler.types).answer(plan)
                     if len(errors) > 1 and not self.every_error:
@@ -79,7 +108,7 @@ class Executor:
                 else:
                     data, errors = await self._by_graphql_core(ctx, document, variables, operation_name)
         except Exception as error:  # the time is over; or a fault here, which is masked, like those of fields
-            data, errors = None, [GraphQLError("", original_error=error)]
+            data, errors = None, [GraphQLError("", original_error=_too_slow(time_left, seconds) if time_left.expired() else error)]
         body = {"errors": [present(error).formatted for error in errors], "data": data} if errors else {"data": data}
         return Answer(body, False, cost, None if isinstance(plan, Selection) else plan)
 
@@ -114,6 +143,14 @@ class Executor:
         found = limits.measure(self.schema, operation, document.fragments, values.coerced, spent)
         names = document.variables[id(operation)] = tuple(sorted(found.sized))
         return document.costs.keep((id(operation), limits.sizes(values.coerced, names)), found.cost - spent)
+
+
+def _too_slow(time_left: asyncio.Timeout, seconds: float) -> limits.LimitError:
+    late = asyncio.get_running_loop().time() - (time_left.when() or 0)
+    return limits.LimitError(
+        "TIMEOUT", f"The request took longer than the {seconds:.3g} s that it had.", limit=round(seconds, 3),
+        value=round(seconds + late, 3), hint="Ask for less: a smaller page or region, fewer levels.",
+    )  # fmt: skip
 
 
 def _refused(errors: list[GraphQLError]) -> Answer:

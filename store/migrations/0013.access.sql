@@ -42,7 +42,7 @@ CREATE TABLE access_audit (
     release_id     integer NOT NULL,
     samples        integer[] NOT NULL
 );
-CREATE INDEX access_audit_at ON access_audit USING brin (at);
+CREATE INDEX access_audit_at ON access_audit (at);
 COMMENT ON TABLE access_audit IS 'What was read of single persons over the API, written before it is answered. Rows are only ever added.';
 COMMENT ON COLUMN access_audit.audit_id IS 'Number of the entry.';
 COMMENT ON COLUMN access_audit.at IS 'When.';

@@ -19,14 +19,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
 from graph.app import application
 from graph.commands import listen
 from graph.ide import bundle
+from graph.profile import LOCKED
 from tests.graph.conftest import DEMO, ROOT, settings
 
 pytestmark = pytest.mark.slow
@@ -91,11 +95,11 @@ def expected(demo_vcf: Path) -> Callable[[str], str]:
 # ---- a server, and a place to build in
 
 
-@pytest.fixture(scope="module")
-def url(demo_url: str) -> Iterator[str]:
-    """Where uvicorn serves the demo data."""
+@contextmanager
+def serving(url: str, **other: Any) -> Iterator[str]:
+    """Where uvicorn serves a store meanwhile."""
     sock = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(application(settings(demo_url)), ws="none", log_level="warning", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(application(settings(url, **other)), ws="none", log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
     try:
@@ -107,6 +111,13 @@ def url(demo_url: str) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def url(demo_url: str) -> Iterator[str]:
+    """Where uvicorn serves the demo data."""
+    with serving(demo_url) as address:
+        yield address
 
 
 @pytest.fixture
@@ -169,7 +180,12 @@ def answers_and_errors(client: Callable[..., subprocess.CompletedProcess[str]], 
 # ---- the clients
 
 
-def test_typescript(examples: Path, url: str, expected: Callable[[str], str]) -> None:
+Tools = tuple[str, list[str], str, Path]
+"""node, npm, a PATH with them, and the folder of the client with what it needs."""
+
+
+@pytest.fixture
+def typescript(examples: Path) -> Tools:
     tools = bundle.tools()
     if tools is None:
         pytest.skip("no Node 20.19 or newer with npm is here")
@@ -180,6 +196,11 @@ def test_typescript(examples: Path, url: str, expected: Callable[[str], str]) ->
     packages = installed("typescript", locks, lambda folder: done(folder, *npm, "ci", PATH=path))
     folder = examples / "typescript"
     (folder / "node_modules").symlink_to(packages / "node_modules")
+    return node, npm, path, folder
+
+
+def test_typescript(typescript: Tools, examples: Path, url: str, expected: Callable[[str], str]) -> None:
+    node, npm, path, folder = typescript
     done(folder, *npm, "run", "build", PATH=path)  # graphql-codegen, and tsc with everything that is strict
 
     types = (folder / "src" / "generated" / "graphql.ts").read_text()
@@ -202,6 +223,38 @@ def test_typescript(examples: Path, url: str, expected: Callable[[str], str]) ->
     )
     wrong = run(folder, folder / "node_modules" / ".bin" / "tsc", "--noEmit", PATH=path).stdout
     assert re.findall(r"wrong\.ts\((\d),", wrong) == ["3", "4", "5"], wrong
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
+def test_typescript_with_trusted_documents(
+    typescript: Tools, examples: Path, demo_url: str, expected: Callable[[str], str], algorithm: str
+) -> None:
+    """The client preset's manifest as it comes, and the client that was made with it, which sends hashes: a locked server answers it, and nobody else."""
+    node, npm, path, folder = typescript
+    for file, old, new in (
+        ("codegen.ts", "fragmentMasking: false", f'fragmentMasking: false, persistedDocuments: {{ hashAlgorithm: "{algorithm}" }}'),
+        ("src/client.ts", "query: operation.toString(), variables", 'documentId: operation["__meta__"]?.["hash"], variables'),
+    ):
+        text = (folder / file).read_text()
+        assert text.count(old) == 1
+        (folder / file).write_text(text.replace(old, new))
+    done(folder, *npm, "run", "build", PATH=path)
+    manifest = folder / "src" / "generated" / "persisted-documents.json"
+    documents = json.loads(manifest.read_text())
+    assert len(documents) == len(list(EXAMPLES.glob("operations/*.graphql")))
+    with serving(demo_url, profile=LOCKED, trusted=manifest) as url, httpx.Client() as client:
+        for rsid in (SNV, REMOTE):
+            outcome = run(examples, node, folder / "dist" / "main.js", rsid, url)
+            assert (outcome.returncode, outcome.stdout) == (0, expected(rsid)), outcome.stderr
+        for identifier, text in documents.items():
+            name = re.search(r"query (\w+)", text)[1]  # type: ignore[index]
+            saved = next(file for file in EXAMPLES.glob("operations/*.graphql") if re.search(rf"\bquery {name}\b", file.read_text()))
+            values = saved.with_suffix(".json")
+            asked = {"documentId": identifier, "variables": json.loads(values.read_text()) if values.is_file() else None}
+            answer = client.post(url, json=asked).json()
+            assert "errors" not in answer, (name, answer)
+            refused = client.post(url, json={"query": text, "variables": asked["variables"]}).json()
+            assert refused["errors"][0]["extensions"]["code"] == "UNTRUSTED_DOCUMENT"
 
 
 def test_python(examples: Path, url: str, expected: Callable[[str], str]) -> None:

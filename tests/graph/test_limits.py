@@ -11,14 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from graph import limits
+from graph import limits, protocol
 from graph.filters import MOST_CONDITIONS
 from graph.page import LARGEST_PAGE
 from graph.resolve import MOST_INPUTS
 from graph.search import LONGEST_TEXT
 from tests.graph.api import Api
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "querying.md"
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -151,8 +151,19 @@ def test_a_filter_nested_by_variables_is_refused_or_answered(demo: Api) -> None:
 
 
 def test_every_limit_is_documented_with_its_value_and_code() -> None:
-    table = re.findall(r"^\| [^|]+ \| ([\d,]+) ?[^|]*\| ([A-Z_]+) \|$", DOCS.read_text(), re.MULTILINE)
-    assert {code: int(value.replace(",", "")) for value, code in table} == {
+    table, short = (
+        {
+            code: int(value.replace(",", ""))
+            for value, code in re.findall(r"^\| [^|]+ \| ([\d,]+) ?[^|]*\| ([A-Z_]+) \|$", (DOCS / name).read_text(), re.MULTILINE)
+        }
+        for name in ("security.md", "querying.md")
+    )
+    assert short.items() <= table.items()
+    assert len(short) > 10
+    assert table == {
+        "LIST_TOO_LONG": limits.LIST_ITEMS,
+        "HEADERS_TOO_LARGE": protocol.HEAD_BYTES >> 10,
+        "REQUEST_TIMEOUT": int(protocol.ARRIVAL_SECONDS),
         "PAGE_TOO_LARGE": LARGEST_PAGE,
         "TOO_MANY_INPUTS": MOST_INPUTS,
         "TOO_MANY_COST": limits.COST,
@@ -212,7 +223,7 @@ def test_a_batch_has_at_most_ten_operations(demo: Api) -> None:
     response = demo.request("POST", "/graphql", json=[operation] * 11)
     (error,) = response.json()["errors"]
     assert (response.status_code, error["message"]) == (400, "A batch of 11 operations.")
-    assert error["extensions"] == {"code": "BATCH_SIZE", "hint": "Send 1 to 10."}
+    assert error["extensions"] == {"code": "BATCH_SIZE", "limit": 10, "value": 11, "hint": "Send 1 to 10."}
 
 
 def test_a_request_that_takes_too_long_is_ended(own_annotated: str, serve: Callable[..., Api]) -> None:
@@ -222,8 +233,10 @@ def test_a_request_that_takes_too_long_is_ended(own_annotated: str, serve: Calla
         conn.execute("LOCK TABLE variant IN ACCESS EXCLUSIVE MODE")  # now every statement that reads variants waits
         for _ in range(api.settings.pool_size + 2):  # more often than there are connections: none is lost
             error = api.error(query)
+            assert 0.5 <= error.pop("value") < 5
             assert error == {
-                "message": "The request took too long.", "code": "TIMEOUT", "hint": "Ask for less: a smaller page or region, fewer levels.",
+                "message": "The request took longer than the 0.5 s that it had.", "code": "TIMEOUT", "limit": 0.5,
+                "hint": "Ask for less: a smaller page or region, fewer levels.",
             }  # fmt: skip
         assert api.data("{ store { assembly } }")
     assert api.data(query)["variant"] == {"name": "20-1895963-A-G"}

@@ -27,7 +27,6 @@ VARIANTS = 2_000_000
 
 SMALL = {
     "pg_namespace",
-    "pg_class",
     "genome",
     "load",
     "dataset",
