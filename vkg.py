@@ -14,7 +14,7 @@ from embedder import cluster_commands, serving
 from embedder import commands as embedder_commands
 from embedder.errors import EmbedderError
 from graph import commands as graph_commands
-from graph import similar_commands
+from graph import query_commands, similar_commands
 from graph.errors import UserError
 from graph.schema import VERSION
 from loaders import commands as loader_commands
@@ -26,7 +26,7 @@ from store.errors import StoreError
 
 app = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (
-    store_commands.store, access_commands.commands, graph_commands.graph, similar_commands.similar_group, embedder_commands.embed_group, cluster_commands.cluster_group,
+    store_commands.store, access_commands.commands, graph_commands.graph, query_commands.queries, similar_commands.similar_group, embedder_commands.embed_group, cluster_commands.cluster_group,
 ):  # fmt: skip
     app.registered_commands.extend(group.registered_commands)
     app.registered_groups.extend(group.registered_groups)

@@ -9,10 +9,10 @@ import typer
 
 from . import export_annotations, export_similar
 from .candidates import Candidates
-from .commands import Output, Release, write_found
 from .errors import UserError
 from .export_annotations import Fuzzy
 from .export_similar import Alike, Near
+from .query_commands import Output, Release, write_found
 
 similar_group = typer.Typer()
 
