@@ -145,7 +145,18 @@ async def page(pool: asyncpg.Pool, there: Places, loads: list[int], name: str, b
     for _ in range(SPOTS):
         lo, hi = there.region(5_000_000).keys() if by == "region" else (LOWEST, HIGHEST)
         bound = statement.bind(
-            {"lo": lo, "hi": hi, "loads": loads, "withheld": [], "limit": 101, "keys": [random.choice(there.genes)], "flank": 0} | values
+            {
+                "lo": lo,
+                "hi": hi,
+                "loads": loads,
+                "withheld": [],
+                "limited": [],
+                "least": 0,
+                "limit": 101,
+                "keys": [random.choice(there.genes)],
+                "flank": 0,
+            }
+            | values
         )
         keys = [row[1] for row in await pool.fetch(statement.text, *bound)]
         rows += len(keys)

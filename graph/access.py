@@ -8,9 +8,10 @@ the overall counts are open, as differences would tell the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from store.access import LEAST_PEOPLE
 from store.database import Pools, open_pools
 from store.errors import StoreError
 from store.statements import statement
@@ -19,9 +20,6 @@ from .audit import Audit
 from .context import View
 from .errors import UserError
 from .viewer import NOBODY, OWNER, Provider, Viewer, Viewers
-
-LEAST_PEOPLE = 5
-"""Of fewer people, counts and frequencies are individual-level data."""
 
 ALL_INDIVIDUAL = ("ibd", "ancestry")
 """Kinds of datasets in which everything is about single persons."""
@@ -59,12 +57,13 @@ class Gate:
     Without accounts, whoever asks is the owner of the store, who sees all, and nothing is logged.
     """
 
-    def __init__(self, pools: Pools, accounts: Accounts | None) -> None:
-        self._pools, self._accounts = pools, accounts
+    def __init__(self, pools: Pools, accounts: Accounts | None, current: Callable[[], View]) -> None:
+        """`current` gives the view of the newest release."""
+        self._pools, self._accounts, self._current = pools, accounts, current
         self._viewers = Viewers(pools, accounts.provider) if accounts else None
         self.audit = Audit(pools) if accounts else None
         self._loads: dict[View, tuple[Load, ...]] = {}
-        self._narrow: dict[tuple[View, frozenset[str]], View] = {}
+        self._narrow: dict[tuple[View, frozenset[str], int], View] = {}
 
     async def viewer(self, headers: Mapping[bytes, bytes]) -> Viewer:
         """Who asks. Raises UserError UNAUTHENTICATED, and StoreError."""
@@ -76,6 +75,12 @@ class Gate:
                 "UNAUTHENTICATED", "This server answers nobody without credentials.", hint="Send `Authorization: Bearer TOKEN`."
             )
         return found
+
+    def known(self, headers: Mapping[bytes, bytes]) -> Viewer | None:
+        """Who asks, where that costs nothing to say."""
+        if self._accounts is None or self._viewers is None:
+            return OWNER
+        return self._viewers.known(headers)
 
     def withheld(self, viewer: Viewer) -> str:
         """What to say to somebody who asked for individual-level data and does not see all of it."""
@@ -89,9 +94,9 @@ class Gate:
         """The view as this viewer has it. Raises StoreError."""
         if viewer.datasets is None or self._accounts is None:
             return view
-        key = (view, viewer.datasets)
+        key = (view, viewer.datasets, self._current().release_id)
         if key not in self._narrow:
-            made = narrowed(view, await self._about(view), viewer.datasets, self._accounts.least)
+            made = narrowed(view, await self._about(view), viewer.datasets, self._accounts.least, frozenset(self._current().loads))
             if len(self._narrow) >= MOST_KEPT:
                 self._narrow.clear()
             self._narrow[key] = made
@@ -106,26 +111,33 @@ class Gate:
         return self._loads[view]
 
 
-def narrowed(view: View, about: tuple[Load, ...], datasets: frozenset[str], least: int) -> View:
-    """A view, of which somebody may see the individual-level data of these datasets."""
+def narrowed(view: View, about: tuple[Load, ...], datasets: frozenset[str], least: int, current: frozenset[int]) -> View:
+    """A view, of which somebody may see the individual-level data of these datasets. `current` are the loads of the newest release: of earlier ones
+    nothing that was counted of people is open, because two countings that differ by few people tell of these."""
     by_id = {load.load_id: load for load in about}
-
-    def of_people(load: Load) -> Load:
-        """The load of those whom a load counts."""
-        return by_id.get(load.callset or 0, load)
-
     granted = {load.load_id for load in about if load.dataset in datasets}
-    hidden = {
-        load.load_id for load in about
-        if load.load_id not in granted and (load.kind in ALL_INDIVIDUAL or (0 < of_people(load).people < least and of_people(load).load_id not in granted))
-    }  # fmt: skip
-    seen = tuple(load_id for load_id in view.loads if load_id not in hidden)
-    individual = tuple(load_id for load_id in seen if load_id in granted or not by_id[load_id].people)
-    withheld = tuple(
-        load.load_id for load in about
-        if load.load_id in seen and load.smallest is not None and load.smallest < least and of_people(load).load_id not in granted
-    )  # fmt: skip
-    return replace(view, loads=seen, granted=individual, withheld=withheld)
+
+    def open_(load: Load) -> bool:
+        """Whether anything of a load is open."""
+        if load.kind in ALL_INDIVIDUAL:
+            return False
+        counted = by_id.get(load.callset, load) if load.callset is not None else load  # whose people its counts are of
+        if load.callset is not None and load.callset not in by_id:
+            return False
+        return counted.people == 0 or counted.load_id in granted or (counted.people >= least and load.load_id in current)
+
+    seen = {load.load_id for load in about if load.load_id in granted or open_(load)}
+    limited = [
+        load for load in about if load.load_id in seen and load.smallest is not None and (load.callset or load.load_id) not in granted
+    ]
+    return replace(
+        view,
+        loads=tuple(load_id for load_id in view.loads if load_id in seen),
+        granted=tuple(load_id for load_id in view.loads if load_id in seen and (load_id in granted or not by_id[load_id].people)),
+        withheld=tuple(load.load_id for load in limited if (load.smallest or 0) < least),
+        limited=tuple(load.load_id for load in limited),
+        least=least,
+    )
 
 
 async def check_guarded(url: str) -> None:

@@ -35,7 +35,6 @@ from .profile import DEFAULT, Profile
 from .rate import Network
 from .releases import Releases
 from .schema import build, sdl
-from .viewer import NOBODY, OWNER
 
 log = logging.getLogger("vkg.graph")
 
@@ -151,8 +150,8 @@ def application(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         state = door.state = app.state
         state.pools = await open_pools(settings.url, size=settings.pool_size, timeout_ms=int(settings.seconds * 1000))
-        state.gate = Gate(state.pools, settings.accounts)
         state.releases = Releases(settings.url, state.pools)
+        state.gate = Gate(state.pools, settings.accounts, lambda: state.releases.current)
         await state.releases.start()
         try:
             yield
@@ -164,7 +163,7 @@ def application(settings: Settings) -> Starlette:
     async def index(request: Request) -> Response:
         if not front.wanted(request.headers.get("accept", "*/*")):
             return PlainTextResponse(text, headers={"Vary": "Accept"})
-        viewer = NOBODY if settings.accounts else OWNER  # browsers send no tokens
+        viewer = await door.state.gate.viewer({})  # browsers send no tokens
         found = await door.ask(viewer, front.QUERY, request.scope)
         return front.page(request, found.body, profile.metrics)
 

@@ -37,13 +37,18 @@ class Audit:
         """Writes what waits, again and again until nothing does: what comes meanwhile goes together."""
         while self._waiting:
             entries, self._waiting = self._waiting, []
-            try:
-                await self._pools.write(statement("write_audit"), orjson.dumps([entry for entry, _ in entries]).decode())
-            except Exception as error:
-                for _, stored in entries:
-                    if not stored.done():
-                        stored.set_exception(error)
-            else:
-                for _, stored in entries:
-                    if not stored.done():
-                        stored.set_result(None)
+            await self._store(entries)
+
+    async def _store(self, entries: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
+        """Writes entries in one transaction; where that fails, each in one of its own: one may be at fault for all."""
+        try:
+            await self._pools.write(statement("write_audit"), orjson.dumps([entry for entry, _ in entries]).decode())
+        except Exception as error:
+            for each in entries if len(entries) > 1 else ():
+                await self._store([each])
+            if len(entries) == 1 and not entries[0][1].done():
+                entries[0][1].set_exception(error)
+            return
+        for _, stored in entries:
+            if not stored.done():
+                stored.set_result(None)

@@ -123,7 +123,7 @@ async def read_all(
     order = next(iter(read.orders))
     mode: Mode = "all" if limit is None else "page"
     statement, bound = compose(read, by, columns=names, order=order, filter=where, mode=mode, per_parent=read.by[by].anchor is not None)
-    fixed = {"keys": list(keys), **view.bound("open"), "lo": LOWEST, "hi": HIGHEST, "limit": limit}
+    fixed = {"keys": list(keys), **view.bound, "lo": LOWEST, "hi": HIGHEST, "limit": limit}
     width = 1 + len(read.orders[order].columns)
     return [(row[0], dict(zip(names, row[width:], strict=True))) for row in await ctx.fetch(statement, fixed | bound | values)]
 

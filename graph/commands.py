@@ -20,13 +20,14 @@ import uvicorn
 from starlette.applications import Starlette
 
 from store import genome
+from store.access import LEAST_PEOPLE
 from store.commands import opened
 from store.database import database_url, wrap_errors
 from store.errors import StoreError
 from store.read import Mode, compose, where
 from store.reference import SMALL_WINDOW, Reference
 
-from .access import LEAST_PEOPLE, Accounts, check_guarded
+from .access import Accounts, check_guarded
 from .app import POOL_SIZE, Settings, application
 from .backpressure import WAITING
 from .changes import changes
@@ -121,9 +122,10 @@ def keep() -> None:
 
 
 def accounts_of(
-    host: str, accounts: bool, issuer: str | None, audience: str | None, jwks: str | None, open_only: bool, refused: bool, least: int
-) -> Accounts | None:
-    """How a server that is started so tells who asks; None where everybody is the owner. Raises StoreError for what does not go together, and where
+    host: str, accounts: bool, issuer: str | None, audience: str | None, jwks: str | None, open_only: bool, refused: bool, least: int,
+    reached: bool = False,
+) -> Accounts | None:  # fmt: skip
+    """How a server that is started so tells who asks; None where everybody is the owner. `reached` says that others come to its loopback by a proxy. Raises StoreError for what does not go together, and where
     everybody who can reach it could see individual-level data."""
     if (issuer is None) != (audience is None) or (jwks is not None and issuer is None):
         raise StoreError("an identity provider needs an issuer and an audience", "Give --oidc-issuer and --oidc-audience.")
@@ -137,9 +139,9 @@ def accounts_of(
         raise StoreError("--open-data-only shows individual-level data to nobody, so there are no accounts", "Leave out one or the other.")
     if accounts or provider or open_only or refused:
         return Accounts(provider, open_only, refused, least)
-    if not is_loopback(host):
+    if not is_loopback(host) or reached:
         raise StoreError(
-            f"whoever reaches {host} could read all individual-level data",
+            f"whoever reaches {host}{' through a proxy' if reached else ''} could read all individual-level data",
             "Show it to those it was granted to with --accounts (vkg token, vkg grant) or --oidc-issuer, or to nobody with --open-data-only.",
         )
     return None
@@ -260,7 +262,7 @@ def serve(
 
     Example: vkg serve --port 8001
     """
-    accounts = accounts_of(host, with_accounts, issuer, audience, jwks, open_only, refused, least)
+    accounts = accounts_of(host, with_accounts, issuer, audience, jwks, open_only, refused, least, bool(proxy or name))
     guards = guards_of(host, origin or (), profile, trusted, rate, queue, proxy or (), name or ())
     if metrics is not None:
         guards["profile"] = replace(guards["profile"], metrics=metrics)

@@ -31,7 +31,8 @@ several threads. Raises ValueError for a sequence that it cannot read."""
 class View:
     """A release as far as the viewer may see it: its number, its name where it has one, and the visible loads.
 
-    Of the loads `granted` (all, where it is None) individual-level data is visible, too. Of those `withheld`, counts are open of all people together only.
+    Of the loads `granted` (all, where it is None) individual-level data is visible, too. Counts of `limited` loads are open as far as they are of `least` people
+    or more; of those `withheld`, only the counts of all people together.
     """
 
     release_id: int
@@ -39,17 +40,24 @@ class View:
     loads: tuple[int, ...]
     granted: tuple[int, ...] | None = None
     withheld: tuple[int, ...] = ()
+    limited: tuple[int, ...] = ()
+    least: int = 0
 
     def __hash__(self) -> int:
         return self.release_id
 
-    def of(self, access: Access) -> list[int]:
-        """The loads that statements of an access class see."""
-        return list(self.loads if access == "open" or self.granted is None else self.granted)
+    @property
+    def seen(self) -> list[int]:
+        """The loads whose individual-level data is visible. A session is told of them, and row-level security holds every statement to them."""
+        return list(self.loads if self.granted is None else self.granted)
 
-    def bound(self, access: Access) -> dict[str, list[int]]:
-        """What every composed statement binds."""
-        return {"loads": self.of(access), "withheld": list(self.withheld)}
+    @property
+    def bound(self) -> dict[str, Any]:
+        """What every composed statement may bind."""
+        return {
+            "loads": list(self.loads), "granted": self.seen, "withheld": list(self.withheld), "limited": list(self.limited), "least": self.least,
+            "all": self.granted is None,
+        }  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -79,7 +87,7 @@ class Context:
         """Runs one statement, whose values have the visible loads. Raises StoreError."""
         if access == "open":
             return await self.query(statement.text, *statement.bind(values))
-        return await self._individual(values["loads"], statement.text, *statement.bind(values))
+        return await self._individual(values["granted"], statement.text, *statement.bind(values))
 
     async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs one whole statement of store/sql. Raises StoreError."""
@@ -88,7 +96,7 @@ class Context:
 
     async def query_individual(self, view: View, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Runs one whole statement on individual-level data, as far as it is visible in a view. Raises StoreError."""
-        return await self._individual(view.of("individual"), sql, *values)
+        return await self._individual(view.seen, sql, *values)
 
     async def _individual(self, loads: Sequence[int], sql: str, *values: Any) -> list[asyncpg.Record]:
         self.statements += 1

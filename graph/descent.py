@@ -201,7 +201,7 @@ async def _sites(
     the latest of its cohort that has the variant. Raises UserError TOO_MANY_SEGMENTS."""
     chosen = await runs_of(ctx, view, source)
     visible = [run for run in reversed(await runs(ctx, view)) if run["of_pairs"] and (chosen is None or run["load_id"] in chosen)]
-    bound = view.bound("individual")
+    bound = view.bound
     cohorts = {row["load_id"]: row["cohort"] for row in await ctx.query(statement("callset_cohorts"), bound["loads"])} if visible else {}
     people: dict[int, list[Any]] = {}
     columns = ordered_columns(PLANES, PLANES.columns)
@@ -220,6 +220,8 @@ async def _sites(
             if callset not in people:
                 asked = [population] if population is not None else None
                 people[callset] = await ctx.query_individual(view, statement("people_of_callset"), callset, asked, bound["loads"])
+            if ctx.people is not None:
+                ctx.people.update(person["sample_id"] for person in people[callset])
             yield key, _Site(run, callset, own, rows[key][callset], people[callset], segments.get(key, []))
 
 
@@ -244,7 +246,7 @@ async def _segments(ctx: Context, view: View, keys: Sequence[int], run: int, min
     width = 1 + len(OVER.orders["length"].columns)
     places = [*(width + ordered_columns(OVER, _ENDS).index(name) for name in _ENDS), *range(width - len(_WHICH), width)]
     found: dict[int, list[Any]] = {}
-    for row in await ctx.fetch(read, values | view.bound("individual") | {"keys": list(keys), "limit": MOST_SEGMENTS + 1}, "individual"):
+    for row in await ctx.fetch(read, values | view.bound | {"keys": list(keys), "limit": MOST_SEGMENTS + 1}, "individual"):
         found.setdefault(row[0], []).append([row[place] for place in places])
     if any(len(rows) > MOST_SEGMENTS for rows in found.values()):
         raise UserError(

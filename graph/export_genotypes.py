@@ -65,7 +65,7 @@ class Columns:
         columns = ordered_columns(read, read.columns)
         only = where(load=[self.load_id])
         text, values = compose(read, "variant", columns=columns, order="load", filter=only, mode="all")
-        fetched = await ctx.fetch(text, values | view.bound("individual") | {"keys": list(keys)}, "individual")
+        fetched = await ctx.fetch(text, values | view.bound | {"keys": list(keys)}, "individual")
         return {row[0]: dict(zip(columns, row[2:], strict=True)) for row in fetched}
 
     def _numbers(self, array: Sequence[int | None]) -> list[str]:
@@ -80,7 +80,7 @@ async def columns_of(ctx: Context, samples: Sequence[str] | None, everybody: boo
     if not samples and not everybody:
         return None
     wanted = await sample_ids(ctx, ctx.view, samples) if samples else []
-    rows = await ctx.query_individual(ctx.view, statement("callsets_with"), wanted, ctx.view.of("individual"))
+    rows = await ctx.query_individual(ctx.view, statement("callsets_with"), wanted, ctx.view.seen)
     found = [row for row in rows if not datasets or row["dataset"] in datasets]
     if len(found) != 1:
         what = "these samples" if samples else "genotypes"

@@ -34,7 +34,7 @@ async def find_samples(ctx: Context, view: View, names: Sequence[str]) -> dict[s
     # Either may have slashes itself: all that may be a name after the cohort is looked up, and the row tells.
     parts = [text.split("/", _MOST_SLASHES) for text in texts.values()]
     wanted = sorted({"/".join(part[i:]) for part in parts for i in range(len(part))})
-    rows = await ctx.query_individual(view, statement("samples_by_name"), wanted, view.of("individual"))
+    rows = await ctx.query_individual(view, statement("samples_by_name"), wanted, view.seen)
     if ctx.people is not None:
         ctx.people.update(row["sample_id"] for row in rows)
     return {

@@ -131,7 +131,7 @@ class Link:
         mode: Mode = "page" if self.shape == "page" else "all"
         statement, filter_values = self._compose(ask, by, order, columns, mode, after, window.backward, tuple(joins))
         try:
-            fetched = await ctx.fetch(statement, values | filter_values | view.bound(self.access), self.access)
+            fetched = await ctx.fetch(statement, values | filter_values | view.bound, self.access)
         except StoreError as error:
             if cursor is not None and isinstance(error.__cause__, asyncpg.DataError):  # values that a column cannot have
                 raise not_ours(str(window.cursor)) from error
@@ -174,7 +174,7 @@ class Link:
         """The number of rows per parent, up to COUNT_LIMIT + 1, in one statement."""
         ask = await self._asked(ctx, view, arguments)
         statement, filter_values = self._compose(ask, ask.by or self.by, self.order, (), "count", False, False)
-        values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), **view.bound(self.access)}
+        values = {"lo": LOWEST, "hi": HIGHEST, **ask.values, "keys": list(keys), **view.bound}
         return {row[0]: row[1] for row in await ctx.fetch(statement, values | filter_values, self.access)}
 
     async def _asked(self, ctx: Context, view: View, arguments: dict[str, Any]) -> Ask:

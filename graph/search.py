@@ -70,7 +70,7 @@ async def search_refs(ctx: Context, view: View, text: str, first: int) -> Sequen
         found |= {Ref("Gene", row["gene_id"]): None for row in rows}
     if len(found) < first:
         prefix = text.upper()
-        seen = view.of("individual")
+        seen = view.seen
         rows = await ctx.query_individual(view, statement("search_samples"), prefix, prefix + "\U0010ffff", seen, first)
         found |= {Ref("Sample", row["sample_id"]): None for row in rows}
     return list(found)[:first]

@@ -158,7 +158,7 @@ async def _totals(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]
 async def _searched(ctx: Context, view: View, pairs: Sequence[tuple[int, int, int]]) -> set[tuple[int, int]]:
     """(run, sample) of those whom the runs searched."""
     people = sorted({person for pair in pairs for person in pair[:2]})
-    rows = await ctx.query_individual(view, statement("searched"), sorted({run for *_, run in pairs}), people, view.of("individual"))
+    rows = await ctx.query_individual(view, statement("searched"), sorted({run for *_, run in pairs}), people, view.seen)
     return {(row["run"], row["sample_id"]) for row in rows}
 
 

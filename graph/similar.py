@@ -383,7 +383,7 @@ async def _read(
         read, wanted.by, columns=read.columns, order="nearest", filter=wanted.condition, mode="all", after=wanted.after is not None, per_parent=True
     )  # fmt: skip
     low, high = wanted.span or (LOWEST, HIGHEST)
-    values = bound | view.bound("open") | {"keys": list(keys), "lo": low, "hi": high, "limit": wanted.count, "tried": tried}
+    values = bound | view.bound | {"keys": list(keys), "lo": low, "hi": high, "limit": wanted.count, "tried": tried}
     values |= {"apart": wanted.apart, "vector": wanted.vector} | {f"c{i}": value for i, value in enumerate(wanted.after or ())}
     found: dict[int, list[dict[str, Any]]] = {}
     for key, distance, variant, *columns in await ctx.fetch(statement, values):

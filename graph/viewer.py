@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -33,8 +34,13 @@ KNOWN_SECONDS = 10.0
 """For so long a viewer is taken for who it was: what is granted or revoked takes effect as late as that."""
 
 MOST_KNOWN = 10_000
-KEYS_SECONDS = 300
+KEYS_SECONDS, OLDEST_KEYS = 300.0, 86_400.0
+"""Seconds after which the provider is asked for its keys again, and after which those that it told before hold no longer."""
+
 BOTHER_SECONDS = 10.0
+LONGEST_SUBJECT = 255
+"""Characters, as in OpenID Connect Core 1.0, 2."""
+
 LEEWAY = 10
 """Seconds by which clocks may differ."""
 
@@ -73,9 +79,16 @@ class Viewers:
 
     def __init__(self, pools: Pools, provider: Provider | None = None) -> None:
         self._pools, self._provider = pools, provider
-        self._client: jwt.PyJWKClient | None = None
-        self._asked = 0.0  # when the provider was asked for keys because of one that is not among them
+        self._keys: dict[str | None, jwt.PyJWK] = {}  # by their names
+        self._asked = self._told = float("-inf")  # when the provider was asked for keys, and when it told them
+        self._asking = threading.Lock()
         self._known: dict[bytes, tuple[float, Viewer]] = {}  # by the hash of the credentials
+
+    def known(self, headers: Mapping[bytes, bytes]) -> Viewer | None:
+        """Who asks, where these credentials were looked at lately."""
+        found = _BEARER.fullmatch(headers.get(b"authorization", b""))
+        until, viewer = self._known.get(hashlib.sha256(found[1]).digest(), (0.0, NOBODY)) if found else (0.0, NOBODY)
+        return viewer if time.monotonic() < until else None
 
     async def of(self, headers: Mapping[bytes, bytes]) -> Viewer:
         """The viewer of a request. Raises UserError UNAUTHENTICATED for credentials that are none, or are not good any more."""
@@ -85,10 +98,9 @@ class Viewers:
         found = _BEARER.fullmatch(given)
         if found is None:
             raise _refused("The header Authorization is not `Bearer TOKEN`.")
+        if (known := self.known(headers)) is not None:
+            return known
         digest, now = hashlib.sha256(found[1]).digest(), time.monotonic()
-        until, viewer = self._known.get(digest, (0.0, NOBODY))
-        if now < until:
-            return viewer
         if found[1].startswith(PREFIX.encode()):
             subject, scopes, left = await self._of_token(digest)
         else:
@@ -117,9 +129,10 @@ class Viewers:
             ) from error
         except jwt.PyJWTError as error:
             raise _refused(f"The token is not good: {error}.") from None
-        if not isinstance(claims["sub"], str) or not claims["sub"]:
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not subject or not subject.isprintable() or len(subject) > LONGEST_SUBJECT:
             raise _refused("The token names no subject.")
-        return claims["sub"], _scopes(claims), claims["exp"] - time.time()
+        return subject, _scopes(claims), float(claims["exp"]) - time.time()
 
     def _claims(self, token: str, provider: Provider) -> dict[str, Any]:
         """The claims of a JWT that holds; may ask the provider for its keys. Runs in a thread."""
@@ -129,19 +142,27 @@ class Viewers:
         )  # fmt: skip
 
     def _key(self, token: str, provider: Provider) -> jwt.PyJWK:
-        """The key that a token says it is signed with. For one that is not known, the provider is asked again: as often as it may be bothered."""
-        name = jwt.get_unverified_header(token).get("kid")
-        if self._client is None:
-            self._client = jwt.PyJWKClient(provider.jwks or _discovered(provider.issuer), lifespan=KEYS_SECONDS, timeout=5)
-        for refresh in (False, True):
-            if refresh and time.monotonic() - self._asked < BOTHER_SECONDS:
-                break
-            if refresh:
-                self._asked = time.monotonic()
-            for key in self._client.get_signing_keys(refresh):
-                if key.key_id == name:
-                    return key
-        raise jwt.InvalidKeyError("no key of the provider has its kid")
+        """The key that a token says it is signed with. The provider is asked for keys that are old or not known: by one thread, and as often as it may be
+        bothered. Where it does not answer, keys that are not too old hold. Raises jwt.PyJWTError."""
+        name, now = jwt.get_unverified_header(token).get("kid"), time.monotonic()
+        if (
+            (name not in self._keys or now - self._told > KEYS_SECONDS)
+            and now - self._asked > BOTHER_SECONDS
+            and self._asking.acquire(blocking=False)
+        ):
+            try:
+                self._asked = now
+                self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(_told(provider.jwks or _discovered(provider))).keys}
+                self._told = now
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+                log.error("cannot learn the keys of %s: %s", provider.issuer, error)
+            finally:
+                self._asking.release()
+        if now - self._told > OLDEST_KEYS:
+            raise jwt.PyJWKClientConnectionError("no keys")
+        if name not in self._keys:
+            raise jwt.InvalidKeyError("no key of the provider has its kid")
+        return self._keys[name]
 
     async def _datasets(self, subject: str, scopes: list[str]) -> frozenset[str] | None:
         if ADMIN in scopes:
@@ -167,18 +188,18 @@ def _scopes(claims: Mapping[str, Any]) -> list[str]:
     return [each.removeprefix("vkg:") for each in found if each.startswith("vkg:")]
 
 
-def _discovered(issuer: str) -> str:
-    """Where an issuer has its keys (OpenID Connect Discovery 1.0, 4). Raises PyJWKClientConnectionError where it does not say."""
-    url = issuer.rstrip("/") + "/.well-known/openid-configuration"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # its scheme was looked at when the server was started
-            said = json.loads(answer.read(1 << 20))
-        if said["issuer"] != issuer:
-            raise ValueError(f"it says that it is {said['issuer']!r}")
-        return checked_url(said["jwks_uri"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.error("cannot learn the keys of %s: %s", url, error)
-        raise jwt.PyJWKClientConnectionError(f"no keys at {url}") from error
+def _discovered(provider: Provider) -> str:
+    """Where an issuer has its keys (OpenID Connect Discovery 1.0, 4). Raises OSError, ValueError, KeyError or TypeError."""
+    said = _told(provider.issuer.rstrip("/") + "/.well-known/openid-configuration")
+    if said["issuer"] != provider.issuer:
+        raise ValueError(f"it says that it is {said['issuer']!r}")
+    return checked_url(said["jwks_uri"])
+
+
+def _told(url: str) -> Any:
+    """The JSON at an address, whose scheme was looked at. Raises OSError or ValueError."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.loads(answer.read(1 << 20))
 
 
 def checked_url(url: str) -> str:

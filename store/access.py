@@ -22,6 +22,10 @@ INDIVIDUAL, ADMIN = SCOPES = ("individual", "admin")
 """What a token is for: the individual-level data of the datasets that its subject was granted, or all data."""
 
 
+LEAST_PEOPLE = 5
+"""Of fewer people, counts and frequencies are individual-level data, unless a server is told otherwise."""
+
+
 @dataclass(frozen=True)
 class Token:
     """A token as the store knows it."""
@@ -122,11 +126,9 @@ def audit(
     """The `last` entries of the log, the first first: of a subject, a sample (NAME or COHORT/NAME), from a time on."""
     with conn.cursor(row_factory=class_row(Entry)) as cursor:
         rows = cursor.execute(
-            """SELECT a.audit_id, a.at, a.subject, a.operation, a.operation_name, a.release_id,
-                ARRAY(SELECT coalesce(s.cohort || '/' || s.name, i::text) FROM unnest(a.samples) WITH ORDINALITY u (i, n)
-                    LEFT JOIN sample s ON s.sample_id = i ORDER BY n) AS samples
+            """SELECT a.audit_id, a.at, a.subject, a.operation, a.operation_name, a.release_id, a.names AS samples
             FROM access_audit a WHERE (%(subject)s::text IS NULL OR a.subject = %(subject)s) AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
-                AND (%(sample)s::text IS NULL OR a.samples && ARRAY(SELECT sample_id FROM sample s WHERE %(sample)s IN (s.name, s.cohort || '/' || s.name)))
+                AND (%(sample)s::text IS NULL OR EXISTS (SELECT FROM unnest(a.names) n WHERE n = %(sample)s OR right(n, length(%(sample)s) + 1) = '/' || %(sample)s))
             ORDER BY a.audit_id DESC LIMIT %(last)s""",
             {"subject": subject, "sample": sample, "since": since, "last": last},
         ).fetchall()

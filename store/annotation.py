@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .gene import target
 from .read import By, Order, Read
-from .variant import COUNTED_AGAIN, FEW, NAMED_LOADS
+from .variant import COUNTED_AGAIN, FEW, FEW_CALLED, NAMED_LOADS
 
 _DATASET = f"t.load_id = ANY({NAMED_LOADS.format('ANY(:value)')})"
 _CALLSET = f"p.callset_load = ANY({NAMED_LOADS.format('ANY(:value)')})"
@@ -97,7 +97,7 @@ FREQUENCY = Read(
     name="population_frequency",
     source="population_frequency t JOIN frequency_population p ON p.load_id = t.load_id",
     # What was counted again goes with its callset, and takes the place of what that says of the same population.
-    visible=f"""t.load_id = ANY(:loads) AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN} AND NOT {FEW}
+    visible=f"""t.load_id = ANY(:loads) AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN} AND NOT {FEW} AND {FEW_CALLED.format("t", "p.ordinal")} IS NOT TRUE
         AND (t.af[p.ordinal] IS NOT NULL OR t.ac[p.ordinal] IS NOT NULL)""",
     columns={
         "variant_key": "t.variant_key",
@@ -108,7 +108,8 @@ FREQUENCY = Read(
         "frequency": "t.af[p.ordinal]",
         # Of counted populations, arrays that would be all zero are left out.
         "homozygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hom[p.ordinal], 0) ELSE t.hom[p.ordinal] END",
-        "hemizygotes": "CASE WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hemi[p.ordinal], 0) ELSE t.hemi[p.ordinal] END",
+        # Of whom there is one man, it is his genotype.
+        "hemizygotes": "CASE WHEN t.load_id = ANY(:limited) THEN NULL WHEN p.counted AND t.ac IS NOT NULL THEN coalesce(t.hemi[p.ordinal], 0) ELSE t.hemi[p.ordinal] END",
         "counted": "p.counted",
         "filter": "t.filter",
         "source_locus": "t.source_locus",

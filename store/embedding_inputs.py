@@ -9,6 +9,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
+from .access import LEAST_PEOPLE
+
 _BEST = "severity, load_id DESC, (mane IS NOT DISTINCT FROM 'SELECT') DESC, canonical DESC, ordinal"
 """The most severe consequence first; of equal ones those of the latest load, and of these the transcript that the annotator prefers."""
 
@@ -42,12 +44,19 @@ def known(
     conn: psycopg.Connection, keys: Sequence[int], loads: Sequence[int], populations: Sequence[str], scores: Sequence[str]
 ) -> dict[int, Known]:
     """What these loads say of variants. Of several loads the latest counts; a population of a dataset (gnomad:afr) stands in for one that none has.
+    What was counted of few people is left out: vectors are open data.
 
     Of equally severe consequences of one load the first that the annotator wrote counts, not that of its preferred transcript, as with
     `consequences`: terms and impact are all that is read of it. Vectors of `annotation` follow from this order (its VERSION).
     """
     found = {key: Known() for key in keys}
-    asked = {"keys": list(keys), "loads": list(loads), "populations": list(populations), "scores": [name.upper() for name in scores]}
+    asked = {
+        "keys": list(keys),
+        "loads": list(loads),
+        "populations": list(populations),
+        "scores": [name.upper() for name in scores],
+        "least": LEAST_PEOPLE,
+    }
     for key, terms, impact in conn.execute(
         """SELECT DISTINCT ON (variant_key) variant_key, terms, (ARRAY['HIGH','MODERATE','LOW','MODIFIER'])[impact] FROM transcript_consequence
         WHERE variant_key = ANY(%(keys)s) AND load_id = ANY(%(loads)s) ORDER BY variant_key, severity, load_id DESC, ordinal""",
@@ -56,8 +65,9 @@ def known(
         found[key].terms, found[key].impact = terms, impact
     for key, population, frequency in conn.execute(
         """SELECT DISTINCT ON (f.variant_key, p.name) f.variant_key, p.name, f.af[p.ordinal] FROM population_frequency f
-        JOIN (SELECT load_id, ordinal, population, upper(regexp_replace(population, '^.*:', '')) AS name FROM frequency_population
-            WHERE load_id = ANY(%(loads)s)) p ON p.load_id = f.load_id
+        JOIN (SELECT load_id, ordinal, population, upper(regexp_replace(population, '^.*:', '')) AS name FROM frequency_population q
+            WHERE load_id = ANY(%(loads)s) AND NOT (counted AND %(least)s > (SELECT count(*) FROM callset_sample c
+                WHERE c.load_id = coalesce(q.callset_load, q.load_id)))) p ON p.load_id = f.load_id
         WHERE f.variant_key = ANY(%(keys)s) AND f.load_id = ANY(%(loads)s) AND p.name = ANY(%(populations)s) AND f.af[p.ordinal] IS NOT NULL
         ORDER BY f.variant_key, p.name, p.population = p.name DESC, f.load_id DESC""",
         asked,

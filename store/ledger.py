@@ -39,7 +39,7 @@ RELEASE = Read(
         "release_id": "t.release_id",
         "id": "'Release:' || t.release_id",
         "name": "t.name",
-        "reason": "t.reason",
+        "reason": "CASE WHEN :all THEN t.reason ELSE split_part(t.reason, ' ', 1) END",  # it names datasets
         "created_at": "t.created_at",
     },
     by={"pk": By("t.release_id = ANY(:keys)", parent="t.release_id"), "all": By()},

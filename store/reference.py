@@ -45,7 +45,7 @@ class Reference:
                 self._length.setdefault(code, length)
         if not self._name:
             raise StoreError(
-                f"{self.path}: none of its contigs is a human chromosome (the first is {self._file.references[0]!r})",
+                f"{self.path}: none of its contigs is a human chromosome (the first is {self._file.references[0][:60]!r})",
                 "Give a FASTA whose contigs are named 1 or chr1 or NC_000001, and so on, with whole-chromosome coordinates.",
             )
         self._windows: OrderedDict[tuple[int, int], str] = OrderedDict()

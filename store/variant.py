@@ -44,12 +44,16 @@ FEW = "(p.counted AND p.population <> 'ALL' AND p.load_id = ANY(:withheld))"
 """SQL: p (frequency_population) is of a load with groups of too few people to be told of to who asks. All its populations are withheld, because the
 others and the whole tell of a small one by what is left."""
 
+FEW_CALLED = "({0}.load_id = ANY(:limited) AND {0}.an[{1}] < 2 * :least)"
+"""SQL: fewer people than may be told of were called at a variant; format it with the alias of population_frequency and the place in its arrays."""
+
 # Like it, what does not depend on the variant stands in ARRAY(SELECT ...): it is computed once, not once per variant.
 _POPULATION = f"""ARRAY(SELECT p.{{}} FROM frequency_population p WHERE (p.population = :population OR :dataset::text IS NOT NULL
         AND :population = 'ALL' AND p.population LIKE '%:ALL') AND p.load_id = ANY(:loads)
     AND (p.callset_load IS NULL OR p.callset_load = ANY(:loads)) AND NOT {COUNTED_AGAIN} AND NOT {FEW}
     AND (:dataset::text IS NULL OR p.load_id = ANY({NAMED_LOADS.format(":dataset")}) OR p.callset_load = ANY({NAMED_LOADS.format(":dataset")}))
     ORDER BY p.load_id)"""
+_PLACE = f"({_POPULATION.format('ordinal')})[array_position({_POPULATION.format('load_id')}, f.load_id)]"
 _SCORE = "ARRAY(SELECT n.{} FROM score n WHERE n.name = :name AND n.load_id = ANY(:loads) ORDER BY n.load_id)"
 
 VARIANT = Read(
@@ -102,8 +106,7 @@ VARIANT = Read(
         "clinical": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
         "pathogenic": f"EXISTS (SELECT FROM clinical_significance c WHERE c.variant_key = t.variant_key AND {_CLINICAL} OFFSET 0)",
         "frequency": f"""EXISTS (SELECT FROM population_frequency f WHERE f.variant_key = t.variant_key AND f.load_id = ANY({_POPULATION.format("load_id")})
-            AND f.af[({_POPULATION.format("ordinal")})[array_position({_POPULATION.format("load_id")}, f.load_id)]]
-            BETWEEN coalesce(:min, 0::float8) AND coalesce(:max, 1::float8) OFFSET 0)""",
+            AND f.af[{_PLACE}] BETWEEN coalesce(:min, 0::float8) AND coalesce(:max, 1::float8) AND {FEW_CALLED.format("f", _PLACE)} IS NOT TRUE OFFSET 0)""",
         "score": f"""EXISTS (SELECT FROM variant_score s WHERE s.variant_key = t.variant_key AND s.load_id = ANY({_SCORE.format("load_id")})
             AND s.score_id = ({_SCORE.format("score_id")})[array_position({_SCORE.format("load_id")}, s.load_id)]
             AND s.value BETWEEN coalesce(:min, '-Infinity'::float8) AND coalesce(:max, 'Infinity'::float8) OFFSET 0)""",

@@ -40,7 +40,8 @@ CREATE TABLE access_audit (
     operation      text NOT NULL,
     operation_name text,
     release_id     integer NOT NULL,
-    samples        integer[] NOT NULL
+    samples        integer[] NOT NULL,
+    names          text[] NOT NULL
 );
 CREATE INDEX access_audit_at ON access_audit (at);
 COMMENT ON TABLE access_audit IS 'What was read of single persons over the API, written before it is answered. Rows are only ever added.';
@@ -50,7 +51,8 @@ COMMENT ON COLUMN access_audit.subject IS 'Who asked.';
 COMMENT ON COLUMN access_audit.operation IS 'SHA-256 of the GraphQL document, in hexadecimal.';
 COMMENT ON COLUMN access_audit.operation_name IS 'The name of the operation, where it has one.';
 COMMENT ON COLUMN access_audit.release_id IS 'The release that was asked.';
-COMMENT ON COLUMN access_audit.samples IS 'Of whom: sample.sample_id, ascending.';
+COMMENT ON COLUMN access_audit.samples IS 'Of whom: sample.sample_id, ascending; empty where nobody was named, as with totals.';
+COMMENT ON COLUMN access_audit.names IS 'The same people as COHORT/NAME, which stay when their data is taken out.';
 
 CREATE FUNCTION only_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -74,8 +76,9 @@ COMMENT ON FUNCTION granted_datasets(text) IS 'The datasets whose individual-lev
 
 CREATE FUNCTION write_audit(entries jsonb) RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT
 BEGIN ATOMIC
-    INSERT INTO access_audit (subject, operation, operation_name, release_id, samples)
-    SELECT e.subject, e.operation, e.operation_name, e.release_id, e.samples
+    INSERT INTO access_audit (subject, operation, operation_name, release_id, samples, names)
+    SELECT e.subject, e.operation, e.operation_name, e.release_id, e.samples,
+        ARRAY(SELECT coalesce(s.cohort || '/' || s.name, i::text) FROM unnest(e.samples) WITH ORDINALITY u (i, n) LEFT JOIN sample s ON s.sample_id = i ORDER BY n)
     FROM jsonb_to_recordset(entries) AS e (subject text, operation text, operation_name text, release_id integer, samples integer[]);
 END;
 COMMENT ON FUNCTION write_audit(jsonb) IS 'Adds entries to access_audit: objects of its columns.';

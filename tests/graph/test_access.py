@@ -146,7 +146,7 @@ class Store:
         """The values of two statements of a link, which ask for either cohort where they can ask for one only."""
         people = list(self.people.values())
         both = {
-            "loads": self.every, "withheld": [], "keys": self.keys(link), "sample_ids": people, "variant_keys": self.variants, "callsets": None, "parents": False,
+            "loads": self.every, "withheld": [], "limited": [], "least": 0, "keys": self.keys(link), "sample_ids": people, "variant_keys": self.variants, "callsets": None, "parents": False,
             "beside": None, "runs": None, "analyses": None, "related": None, "min_length": 0.0, "lo": LOWEST, "hi": HIGHEST, "limit": 100_000,
         }  # fmt: skip
         one = [dict(zip(("sample1", "sample2", "run"), self.pair(cohort), strict=True)) for cohort in COHORTS]

@@ -284,6 +284,7 @@ def _by_the_public_key(idp: Idp) -> str:
         lambda idp: idp.token(nbf=now() + HOUR),
         lambda idp: idp.token(sub=None),
         lambda idp: idp.token(sub=""),
+        lambda idp: idp.token(sub="anna\x00"),
         lambda idp: idp.token("stranger"),
         lambda idp: idp.token("stranger", named="one"),
         lambda idp: idp.token("curve", "ES256", named="one"),
@@ -302,6 +303,7 @@ def _by_the_public_key(idp: Idp) -> str:
         "not_yet",
         "no_subject",
         "empty_subject",
+        "odd_subject",
         "unknown_key",
         "another_key",
         "other_kind",
@@ -324,22 +326,38 @@ def test_keys_that_are_changed_are_fetched_but_strangers_cannot_make_it_ask_agai
     api = serve(family_url, accounts=provided(idp))
     assert api.post(NAMES, headers=bearer(idp.token())).status_code == 200
     idp.keys["next"] = keys_made["next"]
-    assert api.post(NAMES, headers=bearer(idp.token("next"))).status_code == 200
+    assert api.post(NAMES, headers=bearer(idp.token("next"))).status_code == 401, "it was asked a moment ago"
+    with monkeypatch.context() as patch:
+        patch.setattr(viewer, "BOTHER_SECONDS", -1.0)
+        assert api.post(NAMES, headers=bearer(idp.token("next"))).status_code == 200
     times = len(idp.asked)
     for _ in range(5):
         assert api.post(NAMES, headers=bearer(idp.token("stranger"))).status_code == 401
     assert len(idp.asked) == times
-    monkeypatch.setattr(viewer, "BOTHER_SECONDS", 0.0)
-    assert api.post(NAMES, headers=bearer(idp.token("stranger"))).status_code == 401
-    assert len(idp.asked) == times + 1
 
 
-def test_a_provider_that_does_not_answer_is_no_fault_of_the_token(family_url: str, serve: Serve, idp: Idp) -> None:
+def test_keys_hold_while_the_provider_is_away(family_url: str, serve: Serve, idp: Idp, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = serve(family_url, accounts=provided(idp))
+    assert api.post(NAMES, headers=bearer(idp.token())).status_code == 200
+    idp.down = True
+    monkeypatch.setattr(viewer, "BOTHER_SECONDS", -1.0)
+    monkeypatch.setattr(viewer, "KEYS_SECONDS", -1.0)
+    assert api.post(NAMES, headers=bearer(idp.token())).status_code == 200
+    monkeypatch.setattr(viewer, "OLDEST_KEYS", -1.0)
+    assert api.post(NAMES, headers=bearer(idp.token())).status_code == 503
+
+
+def test_a_provider_that_does_not_answer_is_no_fault_of_the_token(
+    family_url: str, serve: Serve, idp: Idp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     idp.down = True
     api = serve(family_url, accounts=provided(idp))
     answer = api.post(NAMES, headers=bearer(idp.token()))
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "STORE_UNAVAILABLE")
     idp.down = False
+    assert api.post(NAMES, headers=bearer(idp.token())).status_code == 503
+    assert len(idp.asked) == 1, "it is left alone for a while"
+    monkeypatch.setattr(viewer, "BOTHER_SECONDS", -1.0)
     assert api.post(NAMES, headers=bearer(idp.token())).status_code == 200
 
 
@@ -386,6 +404,10 @@ def test_what_is_read_of_persons_is_written_down_with_who_and_what(granted: str,
         ('{ variant(id: "20-2000100-A-C") { genotype(sample: "GIRL") { gt } } }', {"GIRL"}),
         ("{ callsets { samples(first: 2) { totalCount } } }", {"ALONE", "DAD"}),
         ('{ search(text: "GIR") { __typename } }', {"GIRL"}),
+        (
+            '{ sample(id: "SON") { variants(region: "20:2000000-2300000", filter: { dataset: ["wide"] }, first: 1) { totalCount } } }',
+            {"SON"},
+        ),
         ('{ variant(id: "20-2000100-A-C") { name } }', set()),
     ],
 )
@@ -393,6 +415,34 @@ def test_it_is_written_down_of_whom(granted: str, serve: Serve, query: str, of: 
     api, anna = serve(granted, accounts=Accounts()), bearer(token(granted, "anna", "individual"))
     assert "errors" not in api.ask(query, headers=anna)
     assert {sample.removeprefix("narrow/") for entry in entries(granted) for sample in entry.samples} == of
+
+
+def test_totals_are_written_down_too_and_names_stay(granted: str, serve: Serve) -> None:
+    api, anna = serve(granted, accounts=Accounts()), bearer(token(granted, "anna", "individual"))
+    end = api.data("{ samples(first: 100) { pageInfo { endCursor } } }", headers=anna)["samples"]["pageInfo"]["endCursor"]
+    api.data("query ($after: String) { samples(first: 1, after: $after, sex: MALE) { totalCount } }", {"after": end}, anna)
+    everybody, nobody_named = entries(granted)
+    assert len(everybody.samples) == 10
+    assert nobody_named.samples == []
+    with psycopg.connect(granted, autocommit=True) as conn:
+        conn.execute("DELETE FROM sample")
+    assert entries(granted)[0].samples == everybody.samples
+
+
+def test_filters_mean_the_same_to_whoever_was_granted_one_cohort_only(granted: str, serve: Serve) -> None:
+    """Records and frequencies of the other one are open data."""
+    api, anna = serve(granted, accounts=Accounts()), bearer(token(granted, "anna", "individual"))
+    root = bearer(token(granted, "root", "admin"))
+    query = 'query ($f: VariantFilter) { sample(id: "narrow/SON") { variants(region: "20:2000000-2300000", filter: $f) { totalCount } } }'
+    for f in (
+        {"dataset": ["wide"]},
+        {"not": {"dataset": ["wide"]}},
+        {"frequency": [{"dataset": "wide", "max": 0.01}]},
+        {"impact": ["HIGH"]},
+    ):
+        found = [api.data(query, {"f": f}, headers)["sample"]["variants"]["totalCount"] for headers in (anna, root)]
+        assert found[0] == found[1], f
+    assert api.data(query, {"f": {"frequency": [{"dataset": "wide", "max": 0.01}]}}, anna)["sample"]["variants"]["totalCount"] > 0
 
 
 def test_what_cannot_be_written_down_is_not_answered(granted: str, serve: Serve) -> None:
@@ -469,6 +519,11 @@ def test_what_is_asked_wrongly_is_told(family_url: str, arguments: list[str], sa
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
 def test_on_loopback_no_accounts_are_needed(host: str) -> None:
     assert accounts_of(host, False, None, None, None, False, False, 5) is None
+
+
+def test_behind_a_proxy_loopback_is_reached_by_others() -> None:
+    with pytest.raises(StoreError, match="through a proxy could read"):
+        accounts_of("127.0.0.1", False, None, None, None, False, False, 5, reached=True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org", "", "127.0.0.1.example.org"])

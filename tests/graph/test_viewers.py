@@ -331,3 +331,21 @@ def test_filters_do_not_tell_what_is_withheld(servers: Servers) -> None:
         assert servers.data("nobody", query, {"most": most})["variants"]["nodes"] == []
         assert servers.data("bert", query, {"most": most})["variants"]["nodes"] != []
     assert "EUR" not in json.dumps(servers.data("nobody", "{ store { populations } }"))
+
+
+def test_what_made_a_release_names_no_dataset_that_is_hidden(servers: Servers) -> None:
+    query = "{ store { release { reason } releases(first: 50) { nodes { reason } } } }"
+    assert '"publish kept_ibd' in json.dumps(servers.data("admin", query))
+    assert "kept" not in json.dumps(servers.data("nobody", query))
+    assert '"reason": "publish"' in json.dumps(servers.data("nobody", query))
+
+
+def test_of_variants_at_which_few_were_called_nothing_is_counted(servers: Servers) -> None:
+    query = "{ variants(first: 1000) { nodes { populationFrequencies { alleleNumber hemizygotes } } } }"
+    numbers = {
+        viewer: [f for v in servers.data(viewer, query)["variants"]["nodes"] for f in v["populationFrequencies"]] for viewer in VIEWERS
+    }
+    assert min(f["alleleNumber"] for f in numbers["nobody"]) >= 10
+    assert min(f["alleleNumber"] for f in numbers["anna"]) < 10
+    assert {f["hemizygotes"] for f in numbers["nobody"]} == {None}
+    assert 1 in {f["hemizygotes"] for f in numbers["anna"]}

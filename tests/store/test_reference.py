@@ -123,3 +123,11 @@ def test_references_of_unlike_reach_have_unlike_digests(tmp_path: Path) -> None:
     )
     assert one != two
     assert one == same
+
+
+def test_the_name_of_a_contig_in_a_message_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "some.fa"
+    path.write_text(f">{'9' * 5000}\nACGT\n")
+    with pytest.raises(StoreError, match="none of its contigs is a human chromosome") as error:
+        Reference(path)
+    assert len(str(error.value)) < 1000

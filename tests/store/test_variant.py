@@ -80,7 +80,7 @@ async def test_conditions_find_what_they_say(store_url: str) -> None:
                         told[row["variant_key"]][table].append(row)
             for condition, holds in CONDITIONS:
                 found = [key for key, about in told.items() if about["variant_record"] and holds(about)]
-                view = {"loads": loads, "withheld": [], "lo": LOWEST, "hi": HIGHEST}
+                view = {"loads": loads, "withheld": [], "limited": [], "least": 0, "lo": LOWEST, "hi": HIGHEST}
                 await _check(connection, "region", condition, 0, [k for k in found if lo <= k < hi], view | {"lo": lo, "hi": hi})
                 await _check(connection, "keys", condition, 0, [k for k in found if k in some], view | {"variant_keys": list(some)})
                 in_gene = [k for k in found if gene_lo <= k < gene_hi]
