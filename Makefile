@@ -1,6 +1,7 @@
 # make demo    a running server with real data        make test    the whole test suite
 # make check   what CI runs: linters, types, tests    make clean   remove what the others made here
 # make ide     build GraphiQL, which the others do where it is needed
+# make fuzz    a million damaged files, in an hour or less; INPUTS=20000 for fewer
 
 PORT ?= 8000
 # The first Python that is new enough; PYTHON=/path/to/python picks another.
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test ide lint check clean
+.PHONY: help demo test ide lint check fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +36,13 @@ ide: .venv/installed
 
 check: lint
 	@$(MAKE) --no-print-directory test
+
+# Damaged files: by all readers on their own, and some through the commands into a store. PROCESSES: else one for each processor but one.
+INPUTS ?= 1000000
+PROCESSES ?=
+fuzz: .venv/installed-dev
+	@$(BIN)/python -m tests.fuzz.run --inputs $(INPUTS) $(if $(PROCESSES),--processes $(PROCESSES))
+	@FUZZ_LOADS=100 $(BIN)/python -m pytest -q tests/fuzz/test_load.py
 
 clean:
 	rm -rf .venv build dist *.egg-info graph/ide/dist graph/ide/node_modules .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -20,7 +20,11 @@ from embedder.peptides import UNKNOWN
 MOST = 1 << 30
 """Residues of a FASTA at most: they are held in memory, a byte each. All human proteins of Ensembl are a twentieth of this."""
 
+LONGEST = 1_000_000
+"""Residues of a protein at most; titin has 36 thousand."""
+
 _SHOWN = 5
+_SHOWN_NAME = 60
 _LOOKED_AT = 1_000
 _NO_RESIDUE = re.compile("[^ABCDEFGHIKLMNOPQRSTUVWXYZ]")
 _BASES = frozenset("ACGTUN")
@@ -95,7 +99,7 @@ class Proteins:
             )
         raise EmbedderError(
             f"{self.path}: no sequence of any protein that a consequence names\n"
-            f"  looked for: {', '.join(looked_for)} ...\n  found: {', '.join(self.names[:_SHOWN])} ...",
+            f"  looked for: {', '.join(looked_for)} ...\n  found: {', '.join(name[:_SHOWN_NAME] for name in self.names[:_SHOWN])} ...",
             _REMEDY_OF_RNA if all(_OF_RNA.match(accession) for accession in looked_for) else _REMEDY,
         )
 
@@ -125,8 +129,14 @@ def _records(path: Path) -> Iterable[tuple[str, str]]:
         with pysam.FastxFile(str(path)) as file:
             for record in file:
                 if record.quality is not None:
-                    raise EmbedderError(f"{path}: a FASTQ, not a FASTA of proteins (record {record.name})", _REMEDY)
-                yield _named(record.name or "", record.comment or ""), record.sequence or ""
+                    raise EmbedderError(f"{path}: a FASTQ, not a FASTA of proteins (record {(record.name or '')[:_SHOWN_NAME]})", _REMEDY)
+                sequence = record.sequence or ""
+                if len(sequence) > LONGEST:
+                    shown = (record.name or "")[:_SHOWN_NAME]
+                    raise EmbedderError(
+                        f"{path}: {shown} has {len(sequence):,} residues, of which a protein has at most {LONGEST:,}", _REMEDY
+                    )
+                yield _named(record.name or "", record.comment or ""), sequence
     except (OSError, ValueError) as error:
         raise EmbedderError(f"{path}: cannot be read: {error}", "It is damaged or cut off, or not readable: fetch it again.") from error
     finally:

@@ -7,6 +7,7 @@ shows yet other combinations, so names are looked up in several ways, the most l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 Naming = Callable[[str, list[str]], list[str]]
@@ -62,7 +63,8 @@ def assign(entries: Sequence[tuple[str, int | None]], ref: str, alts: list[str],
 
 def _unique(names: list[str]) -> dict[str, int | None]:
     """The ALT of each name, None for a name that two ALTs share."""
-    return {name: number if names.count(name) == 1 else None for number, name in enumerate(names, 1)}
+    times = Counter(names)
+    return {name: number if times[name] == 1 else None for number, name in enumerate(names, 1)}
 
 
 def _trim_start(ref: str, alt: str) -> tuple[str, str]:

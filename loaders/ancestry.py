@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from loaders.errors import InputError
+from loaders.samples import MOST_ROWS
 from loaders.source import text_blocks
 from store.copy import LINE, Chunk, Reject
 
@@ -75,12 +76,13 @@ def names(path: Path) -> list[str]:
 
 def eigenvalues(path: Path, wanted: int) -> list[float]:
     """The first `wanted` numbers of a file of eigenvalues, one in each line. Raises InputError where there are fewer."""
-    values = []
+    values: list[float] = []
     for number, line in _lines(path):
         value = _number(line.strip())
         if value is None or not 0 <= value < math.inf:
             raise InputError(path, number, f"not an eigenvalue: {line[:40]!r}", "A file of eigenvalues has one number in each line.")
-        values.append(value)
+        if len(values) < wanted:
+            values.append(value)
     if len(values) < wanted:
         raise InputError(path, None, f"{len(values)} eigenvalues for {wanted} components", "Give the .eigenval file of the same run.")
     return values[:wanted]
@@ -103,6 +105,8 @@ def read(path: Path, cohort: str, scale: Sequence[float] | None, *, after: int =
             cells = line.split()
             name = cells[described.name] if len(cells) > described.name else ""
             earlier = first.setdefault(name, number) if name else number
+            if len(first) > MOST_ROWS:
+                raise InputError(path, number, f"more than {MOST_ROWS:,} people", "Check that it is the file you mean.")
             if number <= after:
                 continue
             records, end = records + 1, number

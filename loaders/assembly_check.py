@@ -34,6 +34,7 @@ _MT = 25
 _FEW = 10  # below this many, half of the sample must disagree before a file is refused, else a fifth
 _WORDS = {a.name: re.compile(p, re.IGNORECASE) for a, p in zip(ASSEMBLIES, (
     r"GRCh37|hg19|hs37|[gv]1?k?_v37|\bb37\b|NCBI37|assembly19\b", r"GRCh38|hg38|hs38|\bb38\b|assembly38\b"), strict=True)}  # fmt: skip
+_DIGITS_OF_POS = 10  # fewer, in a position
 _DIGITS = re.compile("rs([0-9]{1,18})")
 
 
@@ -48,6 +49,16 @@ class Sampled:
     id: str
     ref: str
     alts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a file alone tells of its assembly: the sample in the store's assembly, how many records of it the reference agrees with, and whether something
+    has yet to tell which assembly it is."""
+
+    sample: Sequence[Sampled]
+    checked: int
+    untold: bool
 
 
 def check_assembly(
@@ -66,6 +77,23 @@ def check_assembly(
     With `lift`, unless it is of the assembly that this leads from, which is what it is taken to be where nothing else tells but its alleles
     will: what they are not in the reference is rejected.
     """
+    found = settle(path, header, blocks, store=store, given=given, reference=reference, lift=lift)
+    source = lift.source if lift else store
+    if not (found.checked or _check_rsids(conn, path, found.sample, source)) and found.untold:
+        raise _untold(path, source)
+
+
+def settle(
+    path: Path,
+    header: VcfHeader,
+    blocks: Iterator[Block],
+    *,
+    store: Assembly,
+    given: Assembly | None,
+    reference: Reference | None,
+    lift: Lift | None = None,
+) -> Settled:
+    """What can be told without asking the store, as `check_assembly` does. Raises InputError."""
     _refuse_hg19_mt(path, header)
     lines = list(islice(((n, line) for block in blocks for n, line in enumerate(block.lines, block.first)), SAMPLE))
     found, why = _from_header(header) or _from_names(lines) or (given, "--assembly")
@@ -88,9 +116,7 @@ def check_assembly(
     if lift is not None:
         sample = [lifted for site in sample if (lifted := _lifted(site, lift))]
     checked = _check_ref(path, sample, store, reference, lift) if reference is not None else 0
-    checked = checked or _check_rsids(conn, path, sample, lift.source if lift else store)
-    if lift is not None and untold and not with_alleles and not checked:
-        raise _untold(path, lift.source)
+    return Settled(sample, checked, lift is not None and untold and not with_alleles)
 
 
 def from_contigs(contigs: Iterable[tuple[str, int | None]]) -> Assembly | None:
@@ -143,7 +169,7 @@ def _refuse_hg19_mt(path: Path, header: VcfHeader) -> None:
 
 def _sampled(number: int, line: str) -> Sampled | None:
     columns = line.split("\t", 5)
-    if len(columns) < 5 or not (columns[1].isascii() and columns[1].isdecimal()):
+    if len(columns) < 5 or not (columns[1].isascii() and columns[1].isdecimal() and len(columns[1]) < _DIGITS_OF_POS):
         return None
     code = chrom_code(columns[0])
     if code is None:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from loaders.header import InfoField, VcfHeader
     from loaders.normalize import Record
 
+MOST_ENTRIES = 10_000
+"""Entries of one INFO key of a record: their ordinals are 16-bit numbers. The longest gene has some hundred transcripts."""
+
+_ORDINAL = re.compile("[0-9]{1,9}")
+
 SCHEMA = pa.schema(
     [
         ("ordinal", pa.int16()),
@@ -102,7 +107,11 @@ class Consequences:
             text = record.info.get(key)
             if not text or text == ".":
                 continue
-            entries = [e for part in text.split(",") if (e := form.entry(part, self.warnings)) is not None]
+            parts = text.split(",", MOST_ENTRIES)
+            if len(parts) > MOST_ENTRIES:
+                self.warnings[f"{key} of more than {MOST_ENTRIES:,} entries, the others left out"] += 1
+                del parts[MOST_ENTRIES:]
+            entries = [e for part in parts if (e := form.entry(part, self.warnings)) is not None]
             alleles = assign([(e.allele, e.number) for e in entries], record.ref, record.alts, form.naming)
             for entry, number in zip(entries, alleles, strict=True):
                 if number is None:
@@ -195,7 +204,7 @@ class Vep(Format):
             # A feature is a transcript unless `extra` says what else it is.
             _extra([(n, f[p]) for n, p in self._rest if f[p] and not (n == "Feature_type" and f[p] == "Transcript")]),
         )
-        return Entry(f[self._allele], int(number) if number.isdigit() else None, values)
+        return Entry(f[self._allele], int(number) if _ORDINAL.fullmatch(number) else None, values)
 
 
 class Ann(Format):
@@ -299,7 +308,7 @@ class Eff(Format):
             first("Codon_Change"),
             _extra([(n, f[p]) for n, p in self._rest if f[p]]),
         )
-        return Entry(genotype, int(genotype) if genotype.isdigit() else None, values)
+        return Entry(genotype, int(genotype) if _ORDINAL.fullmatch(genotype) else None, values)
 
 
 def _format(key: str, field: InfoField) -> Format | None:

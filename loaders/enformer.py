@@ -21,7 +21,8 @@ import pyarrow as pa
 from loaders import enformer_effects as effects_of
 from loaders.assembly_check import SAMPLE
 from loaders.enformer_effects import Pairs
-from loaders.enformer_layout import Matrix, Table, Track, damaged, open_matrix, texts
+from loaders.enformer_layout import Matrix, Table, Track, texts
+from loaders.hdf5 import opened, readable
 from loaders.normalize import Normalizer, Rejected
 from loaders.source import Block, text_blocks
 from store.copy import LINE, ROW, Chunk, Reject
@@ -182,14 +183,12 @@ class Reader:
 
     def _matrix(self, described: Matrix, after: int) -> Iterator[Chunk]:
         size = self.path.stat().st_size
-        with open_matrix(self.path) as file:
+        with opened(self.path) as file:
             for begin in range(after, described.rows, described.step):
                 end = min(begin + described.step, described.rows)
-                try:
+                with readable(self.path, begin + 1):
                     written = _written(file, begin, end)
                     values = file[described.score][begin:end]
-                except OSError as error:
-                    raise damaged(self.path, begin + 1, error) from error
                 tables, rejects, warnings = self._effects(described, values, written, begin)
                 yield Chunk(tables, end - begin, rejects, size * end // described.rows, end, warnings=warnings)
 
@@ -299,12 +298,11 @@ def _variants(path: Path, described: Matrix | Table) -> Iterator[tuple[int, list
             cells = ([*line.split("\t", 5)[:5], "", "", "", "", ""] for line in block.lines[skipped:])
             yield block.first + skipped, [Written(*row[:5]) for row in cells], block.position
         return
-    with open_matrix(path) as file:
+    with opened(path) as file:
         for begin in range(0, described.rows, described.step):
-            try:
-                yield begin + 1, _written(file, begin, min(begin + described.step, described.rows)), 0
-            except OSError as error:
-                raise damaged(path, begin + 1, error) from error
+            with readable(path, begin + 1):
+                written = _written(file, begin, min(begin + described.step, described.rows))
+            yield begin + 1, written, 0
 
 
 def _turned(variant: Written, normalizer: Normalizer) -> Written:
@@ -329,7 +327,8 @@ def _numbers(cells: Sequence[str]) -> tuple[np.ndarray, str | None]:
         with np.errstate(over="ignore"):
             values = np.array(cells, np.float64).astype(np.float32)
     except ValueError:
-        values = np.array([_number(cell) for cell in cells], np.float32)
+        with np.errstate(over="ignore"):
+            values = np.array([_number(cell) for cell in cells]).astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(values))
     return values, f"PC{bad[0]} is {cells[bad[0]][:40]!r}" if len(bad) else None
 

@@ -9,8 +9,6 @@ manuscripts/cross2020.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +18,8 @@ import h5py
 import numpy as np
 
 from loaders.errors import InputError
+from loaders.hdf5 import opened, readable
+from loaders.scores import MOST_COMMENTS
 from loaders.source import check, text_blocks
 from store.tissue import assay_of, tissue_of
 
@@ -28,6 +28,9 @@ SCORES = ("SAD", "SAR")
 
 MOST_TRACKS = 1 << 15
 """Ordinals of tracks are 16-bit numbers."""
+
+MOST_COMPONENTS = 10_000
+"""Principal components of a variant."""
 
 SLICE_BYTES = 16 << 20
 """Of the matrix of effects, what is read at a time."""
@@ -93,11 +96,8 @@ def layout(path: Path, score: str | None = None, targets: tuple[Track, ...] | No
     """
     check(path)
     if h5py.is_hdf5(path):
-        try:
-            with open_matrix(path) as file:
-                return _matrix(path, file, score, targets)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise damaged(path, None, error) from error
+        with opened(path) as file, readable(path):
+            return _matrix(path, file, score, targets)
     if path.suffix.lower() in (".h5", ".hdf5"):
         raise InputError(path, None, "not an HDF5 file", _COPY_AGAIN)
     return _table(path)
@@ -125,7 +125,7 @@ def targets(path: Path) -> tuple[Track, ...]:
             if len(cells) < len(header):
                 raise InputError(path, number, f"{len(cells)} columns of {len(header)}", _COPY_AGAIN)
             index, identifier, description = (cells[header.index(name)].strip() for name in _TARGETS)
-            if not (index.isascii() and index.isdecimal()) or int(index) >= MOST_TRACKS:
+            if not (index.isascii() and index.isdecimal() and len(index) < 10) or int(index) >= MOST_TRACKS:
                 raise InputError(path, number, f"index {index[:40]!r} is no number from 0 to {MOST_TRACKS - 1:,}", "Correct it.")
             if int(index) in found:
                 raise InputError(
@@ -137,24 +137,6 @@ def targets(path: Path) -> tuple[Track, ...]:
     if 0 not in found:
         raise InputError(path, None, "no track has the index 0", "Give targets_human.txt, whose tracks are numbered from 0.")
     return tuple(found[index] for index in range(len(found)))
-
-
-@contextmanager
-def open_matrix(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read. Raises InputError where it is damaged."""
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise damaged(path, None, error) from error
-    with file:
-        yield file
-
-
-def damaged(path: Path, row: int | None, error: Exception) -> InputError:
-    """The error for an HDF5 file that the library cannot read, from a row on."""
-    cut_off = "truncated" in str(error)
-    why = "the file is cut off" if cut_off else "the file is damaged"
-    return InputError(path, row, f"{why}: {str(error).splitlines()[0][:200]}", _COPY_AGAIN)
 
 
 def texts(values: np.ndarray) -> list[str]:
@@ -256,6 +238,7 @@ def stated_assembly(described: Matrix | Table) -> str:
 
 def _table(path: Path) -> Table:
     comments: list[str] = []
+    size = 0
     found: Table | None = None
     for block in text_blocks(path):
         for number, line in enumerate(block.lines, block.first):
@@ -268,6 +251,13 @@ def _table(path: Path) -> Table:
                 components = cells[5:]
                 if not components:
                     raise InputError(path, number, "no components after ALT", "Its header is #CHROM POS ID REF ALT PC0 PC1 ...")
+                if len(components) > MOST_COMPONENTS:
+                    raise InputError(
+                        path,
+                        number,
+                        f"{len(components):,} components, of which at most {MOST_COMPONENTS:,} are kept",
+                        "Keep the first ones.",
+                    )
                 if twice := next((name for name, n in Counter(components).items() if n > 1), None):
                     raise InputError(path, number, f"two columns {twice}", "Name each component once.")
                 comment = "\n".join(comments)
@@ -278,6 +268,13 @@ def _table(path: Path) -> Table:
                     path, number, "neither HDF5 nor a table of principal components",
                     "Such a table has tabs and a header #CHROM POS ID REF ALT PC0 PC1 ...",
                 )  # fmt: skip
+            if (size := size + len(line)) > MOST_COMMENTS:
+                raise InputError(
+                    path,
+                    number,
+                    f"comments of more than {MOST_COMMENTS:,} characters, and no header",
+                    "Check that it is the file you mean.",
+                )
             comments.append(line.lstrip("# "))
     if found:
         raise InputError(path, None, "no variants in it", _EMPTY)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+LONGEST = 600
+"""Characters of what an error says of a file: lines and fields of files that are damaged can have millions."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+
+
+def shown(text: str) -> str:
+    """Text that holds what stands in a file, as a terminal can show it: of a sensible length, and without characters that control one."""
+    cut = f"{text[:LONGEST]} ..." if len(text) > LONGEST else text
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], cut)
 
 
 class LoaderError(Exception):
@@ -14,6 +26,7 @@ class InputError(LoaderError):
 
     def __init__(self, path: Path | str, line: int | None, reason: str, remedy: str) -> None:
         where = f"{path}:{line}" if line else str(path)
+        reason, remedy = shown(reason), shown(remedy)
         super().__init__(f"{where}: {reason}\n  {remedy}")
         self.path = Path(path)
         self.line = line

@@ -24,7 +24,7 @@ from loaders.errors import InputError
 from loaders.frequencies import Frequencies
 from loaders.header import InfoField, VcfHeader, open_vcf
 from loaders.info import InfoReader
-from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, SWAPPED, Normalizer, Rejected
+from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, SWAPPED, Normalizer, Rejected, check_size
 from loaders.scores import Table
 from loaders.source import Block, is_bcf, text_blocks
 from loaders.vcf import CHUNK_BYTES, CHUNK_FREQUENCIES, CHUNK_ROWS
@@ -121,6 +121,7 @@ def _together(blocks: Iterable[Block], begin: int, split: Split, by_position: bo
     """The records from line `begin`, each alone or, `by_position`, with those beside it of the same CHROM and POS, as written; and how far in
     the file that is."""
     records: list[_Record] = []
+    size = 0
     last: Sequence[str] | None = None
     position = 0
     for block in blocks:
@@ -132,9 +133,10 @@ def _together(blocks: Iterable[Block], begin: int, split: Split, by_position: bo
             except Rejected as why:
                 columns = why
             place = columns[:2] if by_position and not isinstance(columns, Rejected) else None
-            if records and (place is None or place != last or len(records) >= _MOST_TOGETHER):
+            if records and (place is None or place != last or len(records) >= _MOST_TOGETHER or size >= CHUNK_BYTES):
                 yield records, position
-                records = []
+                records, size = [], 0
+            size += len(line)
             records.append(_Record(number, line, columns))
             last, position = place, block.position
     if records:
@@ -202,6 +204,7 @@ class _Batch:
         chrom_text, pos_text, _, ref, alt_text, _, filters, info = columns
         site = self._normalizer.site(chrom_text, pos_text, ref)
         alts = alt_text.split(",")
+        check_size(len(alts), len(ref) + len(alt_text) + len(info))
         if site.swapped and max(len(alts), known) > 1 and any(site.has(alt.upper()) for alt in alts):
             raise Rejected(SWAPPED.format(self._normalizer.assembly.name), "the frequencies of several ALTs do not tell that of REF")
         kept = False
@@ -217,7 +220,7 @@ class _Batch:
             if not kept:
                 self._infos.append(info)
                 self._filters.append(filters)
-                self._bytes += len(info)
+                self._bytes += len(info) + len(ref) + len(alt_text)
                 kept = True
             self._variants.append(variant)
             self._source.append(site.source_locus(alt))

@@ -67,8 +67,14 @@ TOO_LONG = "aliases of more than 200 characters"
 _READ = frozenset(("gene", "transcript", "exon", "CDS"))
 _STRANDS = {"+": 1, "-": -1}
 _TAG, _SYNONYM = "tag", "gene_synonym"
-_ATTRIBUTE = re.compile(r'\s*([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
+# A key stands at the beginning of a word: tried at each character, a long text would take the square of its length.
+_ATTRIBUTE = re.compile(r'(?<![^\s";])([^\s";]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*(?:;|$)')
 _TRANSCRIPT_ID = re.compile(r'(?:^|;)\s*transcript_id "([^"]*)"')
+_DIGITS = 10  # fewer, in a position
+_SHOWN = 60
+MOST_HELD = 3_000_000
+"""Genes, transcripts and rejects, which are held in memory; GENCODE has three hundred thousand."""
+
 _PART = 20_000
 _LONGEST_ALIAS = 200
 _REMEDY = "Give a GTF file, as GENCODE and Ensembl publish them; GFF3 becomes GTF with: gffread -T"
@@ -127,6 +133,8 @@ def read(path: Path, build: Assembly, *, after: int = 0) -> Generator[Chunk, Non
     records = 0
     for block in text_blocks(path):
         records += annotation.read(block)
+        if len(annotation.genes) + len(annotation.transcripts) + len(annotation.rejects) > MOST_HELD:
+            raise InputError(path, block.first, f"more than {MOST_HELD:,} genes, transcripts and lines of no use", _REMEDY)
         yield Chunk({}, 0, position=block.position)
     if not annotation.genes and not annotation.transcripts:
         raise InputError(path, None, "no gene, transcript or exon on chromosomes 1-22, X, Y, MT was found in it", _REMEDY)
@@ -188,8 +196,8 @@ class Annotation:
         chrom, strand = self._chroms[name], _STRANDS.get(sign)
         if chrom is None:
             return self._reject(number, "contig outside 1-22, X, Y, MT", name, line)
-        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-            return self._malformed(number, line, f"not a range: {first}-{last}")
+        if not (first.isdecimal() and last.isdecimal() and len(first) < _DIGITS and len(last) < _DIGITS and 1 <= int(first) <= int(last)):
+            return self._malformed(number, line, f"not a range: {first[:_SHOWN]}-{last[:_SHOWN]}")
         if strand is None:
             return self._reject(number, "no strand", sign, line)
         place = (chrom, strand, int(first), int(last))

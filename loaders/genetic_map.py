@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ _COLUMNS = (
     ("cm", "map(cm)", "genetic_map(cm)"),
 )
 """What a header may call the columns of chromosome, position and cM, in lower case."""
+
+MOST_POINTS = 50_000_000
+"""Positions of a map, which are held in memory, sixteen bytes each; HapMap's has three million."""
 
 _MOST = 1 << 28  # no position is beyond
 _REMEDY = (
@@ -70,10 +74,11 @@ def read_map(paths: Sequence[Path]) -> GeneticMap:
 
     Chromosomes other than 1-22, X, Y and MT (X_par1 ...) are left out.
     """
-    points: dict[int, tuple[list[int], list[float]]] = {}
+    points: dict[int, tuple[array, array]] = {}
+    count = 0
     for path in paths:
         for line, code, pos, cm in _points(path):
-            known, cms = points.setdefault(code, ([], []))
+            known, cms = points.setdefault(code, (array("q"), array("d")))
             if known and (pos < known[-1] or cm < cms[-1]):
                 what = f"position {pos} after {known[-1]}" if pos < known[-1] else f"{cm} cM after {cms[-1]}"
                 raise InputError(
@@ -81,6 +86,8 @@ def read_map(paths: Sequence[Path]) -> GeneticMap:
                 )
             known.append(pos)
             cms.append(cm)
+            if (count := count + 1) > MOST_POINTS:
+                raise InputError(path, line, f"more than {MOST_POINTS:,} positions", "Check that it is the file you mean.")
     if not any(cms[-1] > cms[0] for _, cms in points.values()):
         reason = "no two positions of it differ in cM" if points else "no chromosome in it"
         raise InputError(paths[0], None, f"{reason}: this is no genetic map", _REMEDY)
@@ -109,7 +116,7 @@ def _points(path: Path) -> Iterator[tuple[int, int, int, float]]:
         chrom, pos, cm = (cells[place] for place in places)
         if (code := chrom_code(chrom)) is None:
             continue
-        if not (pos.isascii() and pos.isdecimal() and 0 < int(pos) < _MOST):
+        if not (pos.isascii() and pos.isdecimal() and len(pos) < 10 and 0 < int(pos) < _MOST):
             raise InputError(path, number, f"not a position: {pos[:40]!r}", _REMEDY)
         if (value := _finite(cm)) is None:
             raise InputError(path, number, f"not a number of cM: {cm[:40]!r}", _REMEDY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,9 @@ import pandas as pd
 from anndata.io import read_elem
 from scipy import sparse
 
+from loaders import hdf5
 from loaders.errors import InputError
+from loaders.hdf5 import readable
 from loaders.source import check
 
 SLICE = 1 << 21
@@ -56,7 +58,7 @@ class Stored:
 
     def slices(self) -> Iterator[Slice]:
         """Its slices in order: of rows, or, where it is stored by columns, of columns. Raises InputError where it is damaged."""
-        with _readable(self.path):
+        with readable(self.path):
             yield from self._dense() if self.kind == "array" else self._compressed()
 
     def _dense(self) -> Iterator[Slice]:
@@ -114,9 +116,9 @@ def opened(path: Path) -> Iterator[H5ad]:
     """The file, open. Raises InputError where it is no AnnData, is damaged, or its parts disagree in size."""
     if check(path):
         raise InputError(path, None, "a compressed file, not HDF5", f"Decompress it first: gunzip -k {path.name}")
-    with ExitStack() as stack:
-        with _readable(path):
-            read = _read(path, stack.enter_context(h5py.File(path, "r", locking="best-effort")))
+    with hdf5.opened(path) as file:
+        with readable(path):
+            read = _read(path, file)
         yield read
 
 
@@ -143,15 +145,6 @@ def check_unique(path: Path, what: str, names: Sequence[str], remedy: str) -> No
     if repeated := list(index[index.duplicated()].unique()):
         shown = ", ".join(map(str, repeated[:5])) + (" ..." if len(repeated) > 5 else "")
         raise InputError(path, None, f"{len(repeated):,} {what} are there more than once: {shown}", remedy)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What HDF5 raises inside becomes an InputError of this file."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise InputError(path, None, f"not HDF5, or damaged: {error}", f"{_COPY_AGAIN} {_REMEDY}") from error
 
 
 def _read(path: Path, file: h5py.File) -> H5ad:

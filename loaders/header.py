@@ -15,12 +15,21 @@ from pathlib import Path
 from loaders.errors import InputError
 from loaders.source import Block, RawBlock, bcf_blocks, is_bcf, raw_blocks, text_blocks, utf8
 
-_ATTRIBUTE = re.compile(r'([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
+# A key stands at the beginning or behind a mark: tried at each character, a long text would take the square of its length.
+_ATTRIBUTE = re.compile(r'(?:^|(?<=[<,]))([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 _OF_SITES = frozenset(("##INFO", "##FORMAT", "##FILTER", "##ALT", "##contig", "##fileformat", "##reference"))
 _OF_FILES = frozenset(("##source", "##fileDate", "##phasing", "##assembly"))
+_LOOKED_AT = 20_000_000
+_DIGITS = 10  # fewer, in a length
 _LAST = b"#CHROM"
 _SAMPLES_TIMES = 8  # as large are blocks of lines with genotypes, which are long: what is done once per block is to be done for many lines
+MOST_HEADER = 64 << 20
+"""Characters of a header, which is held in memory: that of a million samples has some ten million."""
+
+MOST_SAMPLES, MOST_KEYS = 2_000_000, 10_000
+"""Samples and INFO keys of a file: more are no names."""
+
 _NOT_VCF = "Give a VCF or BCF file; `bcftools view -h` shows whether it is one."
 
 
@@ -61,7 +70,7 @@ class VcfHeader:
             elif kind == "##contig":
                 found = _attributes(value)
                 length = found.get("length", "").replace(",", "")
-                contigs.setdefault(found.get("ID", ""), int(length) if length.isdecimal() else None)
+                contigs.setdefault(found.get("ID", ""), int(length) if length.isdecimal() and len(length) < _DIGITS else None)
             elif kind == "##reference":
                 reference = reference or value
             elif kind == "##fileformat":
@@ -75,10 +84,13 @@ class VcfHeader:
         """The text as anybody may read it: of sites, and of the file where no name of a sample is in the line. What else programs write
         (command lines with paths, SAMPLE, PEDIGREE) tells of samples."""
         lines = []
+        left = _LOOKED_AT  # comparisons of a line and a name
         for line in self.text.splitlines():
             if line.startswith("#CHROM"):
                 lines.append("\t".join(line.split("\t")[: len(_COLUMNS) + 1]))
-            elif (kind := line.partition("=")[0]) in _OF_SITES or (kind in _OF_FILES and not any(name in line for name in self.samples)):
+            elif (kind := line.partition("=")[0]) in _OF_SITES or (
+                kind in _OF_FILES and (left := left - len(self.samples)) >= 0 and not any(name in line for name in self.samples)
+            ):
                 lines.append(line)
         return "".join(f"{line}\n" for line in lines)
 
@@ -96,7 +108,7 @@ def open_vcf(path: Path, *, samples: bool = False) -> tuple[VcfHeader, Iterator[
     """
     if is_bcf(path):
         text, records = bcf_blocks(path, samples=samples)
-        return VcfHeader.parse(text.splitlines()), records
+        return _parsed(path, text.splitlines()), records
     return _split(path, text_blocks(path))
 
 
@@ -123,16 +135,30 @@ def raw_records(path: Path, header: VcfHeader, *, samples: bool = False) -> Iter
 
 def _split(path: Path, blocks: Iterator[Block]) -> tuple[VcfHeader, Iterator[Block]]:
     lines: list[str] = []
+    size = 0
     for block in blocks:
         for index, line in enumerate(block.lines):
             if line.startswith("#CHROM"):
                 _check_columns(path, block.first + index, line)
                 rest = Block(block.first + index + 1, block.lines[index + 1 :], block.position)
-                return VcfHeader.parse([*lines, line]), chain([rest], blocks)
+                return _parsed(path, [*lines, line]), chain([rest], blocks)
             if not line.startswith("##"):
                 raise _no_header(path, block.first + index, line, lines)
             lines.append(line)
+            if (size := size + len(line)) > MOST_HEADER:
+                raise InputError(path, block.first + index, f"a header of more than {MOST_HEADER:,} characters", _NOT_VCF)
     raise _no_header(path, None, "", lines)
+
+
+def _parsed(path: Path, lines: list[str]) -> VcfHeader:
+    """The header of lines. Raises InputError where it names more than a file has."""
+    header = VcfHeader.parse(lines)
+    for count, most, what in ((len(header.samples), MOST_SAMPLES, "samples"), (len(header.infos), MOST_KEYS, "INFO keys")):
+        if count > most:
+            raise InputError(
+                path, None, f"{count:,} {what}, of which a file has at most {most:,}", "Take out those that are not needed, with bcftools."
+            )
+    return header
 
 
 def _no_header(path: Path, line: int | None, text: str, before: list[str]) -> InputError:

@@ -40,6 +40,7 @@ SCHEMA = {
     "hbd_segment": pa.schema([("sample_id", TEXT), *_PLACE, *_SIZE]),
 }
 CHUNK_ROWS = 200_000
+_CHUNK_TEXT = 64 << 20  # bytes, which that many lines have not where they are sound
 _TYPES = {"IBD1": 1, "IBD2": 2}
 _BASES_OF_MB = 1_000_000
 _SHOWN = 200
@@ -193,16 +194,17 @@ class _People(NamedTuple):
 def _blocks(path: Path, after: int) -> Iterator[RawBlock]:
     """The lines after line `after`, in blocks of about CHUNK_ROWS lines."""
     taken: list[RawBlock] = []
-    count = 0
+    count = size = 0
     for block in raw_blocks(path):
         skipped = max(0, after + 1 - block.first)
         if skipped > block.data.count(b"\n"):
             continue
         taken.append(RawBlock(block.first + skipped, block.data.split(b"\n", skipped)[skipped], block.position) if skipped else block)
         count += taken[-1].data.count(b"\n") + 1
-        if count >= CHUNK_ROWS:
+        size += len(taken[-1].data)
+        if count >= CHUNK_ROWS or size >= _CHUNK_TEXT:
             yield _joined(taken)
-            taken, count = [], 0
+            taken, count, size = [], 0, 0
     if taken:
         yield _joined(taken)
 

@@ -8,6 +8,7 @@ genome.ucsc.edu/goldenPath/help/chain.html: 0-based half-open coordinates, those
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ LENGTH_CHANGED = "element changes its length"
 
 LONGEST_CHANGE = 0.05
 """The part of its length by which an element may become longer or shorter."""
+
+_WHOLE = re.compile("[0-9]{1,12}")
+_SCORE = re.compile("-?[0-9]{1,18}")
+MOST_BLOCKS = 20_000_000
+"""Aligned blocks of a chain file, which are held in memory; UCSC's of the human assemblies have up to a million."""
 
 _FIELDS = (11, 12)  # after "chain"; the last, the identifier, is missing in some files
 _MT = 25
@@ -242,7 +248,7 @@ def _read(path: Path) -> Iterator[tuple[Chain, np.ndarray]]:
     """The chains of a file, each with its (n, 3) blocks: start, end, start in the other assembly. Raises InputError."""
     chain: Chain | None = None
     blocks: list[tuple[int, int, int]] = []
-    start = other = 0
+    start = other = count = 0
     for block in text_blocks(path):
         for number, line in enumerate(block.lines, block.first):
             words = line.split()
@@ -256,11 +262,13 @@ def _read(path: Path) -> Iterator[tuple[Chain, np.ndarray]]:
                 continue
             if chain is None:
                 raise InputError(path, number, f"not a chain file: {line[:40]!r}, where a line is due that begins with chain", _REMEDY)
-            if len(words) not in (1, 3) or not all(word.isascii() and word.isdecimal() for word in words):
+            if len(words) not in (1, 3) or not all(map(_WHOLE.fullmatch, words)):
                 raise InputError(path, number, f"not the size of a block and of the gaps after it: {line[:60]!r}", _REMEDY)
             size, *gaps = map(int, words)
             if size:
                 blocks.append((start, start + size, other))
+                if (count := count + 1) > MOST_BLOCKS:
+                    raise InputError(path, number, f"more than {MOST_BLOCKS:,} aligned blocks", _REMEDY)
             start, other = start + size, other + size
             if gaps:
                 start, other = start + gaps[0], other + gaps[1]
@@ -274,14 +282,28 @@ def _read(path: Path) -> Iterator[tuple[Chain, np.ndarray]]:
         raise InputError(path, chain.line, "the file ends before this chain does", _REMEDY)
 
 
+def _whole(word: str) -> int:
+    """A number of bases. Raises ValueError."""
+    if not _WHOLE.fullmatch(word):
+        raise ValueError
+    return int(word)
+
+
+def _score(word: str) -> int:
+    """The score of a chain. Raises ValueError."""
+    if not _SCORE.fullmatch(word):
+        raise ValueError
+    return int(word)
+
+
 def _header(path: Path, number: int, words: Sequence[str]) -> Chain:
     """A header from its words after `chain`: score, then name, size, strand, start and end, in one assembly and in the other."""
     try:
         if len(words) not in _FIELDS or words[3] != "+" or words[8] not in ("+", "-"):
             raise ValueError
         made = Chain(
-            number, int(words[0]), words[1], int(words[2]), int(words[4]), int(words[5]),
-            words[6], int(words[7]), words[8] == "-", int(words[9]), int(words[10]), chrom_code(words[1]), chrom_code(words[6]),
+            number, _score(words[0]), words[1], _whole(words[2]), _whole(words[4]), _whole(words[5]),
+            words[6], _whole(words[7]), words[8] == "-", _whole(words[9]), _whole(words[10]), chrom_code(words[1]), chrom_code(words[6]),
         )  # fmt: skip
     except ValueError:
         raise InputError(path, number, f"not the header of a chain: {' '.join(words)[:100]!r}", _REMEDY) from None

@@ -21,6 +21,10 @@ from loaders.h5ad import H5ad, Stored, check_texts, check_unique, labels
 CELLS, SUMMARY, SOFT_SUMMARY = "CELLS", "SUMMARY", "SOFT_SUMMARY"
 
 LABEL = "SEACell"
+
+MOST_SUMS = 1 << 30
+"""Metacells times columns, whose sums are held in memory: 12 GiB."""
+
 MATRICES = ("layers/counts", "layers/raw", "raw.X", "X")
 """Matrices of expression, best first."""
 
@@ -118,6 +122,9 @@ def add_up(file: H5ad, matrix: Stored, found: Layout) -> Generator[float, None, 
     Gives, after each slice, the part of the matrix that was read, 0 to 1. In memory are 12 bytes for each metacell and column, and one slice. Raises Scaled at a negative number, InputError at one that is not finite.
     """
     shape = (len(found.names), matrix.shape[1])
+    if shape[0] * shape[1] > MOST_SUMS:
+        reason = f"{matrix.name} has {shape[1]:,} columns, in {shape[0]:,} metacells: more than {MOST_SUMS:,} sums"
+        raise InputError(file.path, None, reason, "Metacells are of many cells: check the column of theirs.")
     total, positive, whole, highest = np.zeros(shape), np.zeros(shape, np.int32), True, 0.0
     for part in matrix.slices():
         numbers = part.values.data if sparse.issparse(part.values) else part.values.ravel()

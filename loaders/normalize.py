@@ -32,6 +32,7 @@ BREAKEND = "breakend"
 NO_CHANGE = "ALT equals REF"
 REF_MISMATCH = "REF differs from the reference"
 NO_SEQUENCE = "indel where there is no reference sequence"
+TOO_LARGE = "record of too many and too long ALTs"
 SWAPPED = "REF and ALT are swapped in {}"
 """Reason, with the name of the assembly, where what is said of an ALT says nothing of the REF in its place."""
 
@@ -42,6 +43,12 @@ NOT_CHECKED = "REF not checked, no reference sequence there"
 
 NOT_VARIANTS = {".": "no variant: no ALT", "*": "no variant: *", "<*>": "no variant: <*>", "<NON_REF>": "no variant: <NON_REF>"}
 """ALTs that name no allele of this site, and what they are counted as: nothing, an allele deleted by another record, any allele."""
+
+MOST_ALTS = 10_000
+"""ALTs of a record. Each becomes a variant, which repeats what the record says:"""
+
+MOST_TEXT = 64 << 20
+"""characters of REF, ALTs and INFO, times the number of ALTs."""
 
 _BASES = frozenset("ACGT")
 _ALLELE = re.compile("[ACGTN]+")
@@ -59,6 +66,12 @@ class Rejected(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+
+def check_size(alts: int, size: int) -> None:
+    """Raises Rejected for a record of so many ALTs, and of so many characters in all of REF, ALTs and INFO, that it would be too large taken apart."""
+    if alts > MOST_ALTS or (alts > 1 and alts * size > MOST_TEXT):
+        raise Rejected(TOO_LARGE, f"{alts:,} ALTs, {size:,} characters")
 
 
 class Record:

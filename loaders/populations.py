@@ -40,6 +40,10 @@ _COLUMNS = {
 _SAMPLES = frozenset(("sample", "sampleid", "samplename", "individual", "individualid", "iid"))
 _MISSING = frozenset(("", ".", "-", "na", "n/a", "null"))
 _SHOWN = 200
+
+MOST_ROWS = 100_000
+"""Populations of a file, which are held in memory."""
+
 _REMEDY = (
     "A table of populations has a header with a column name (or code), and description and parent (or super_population) if it has them."
 )
@@ -73,6 +77,8 @@ def read(path: Path, *, after: int = 0) -> Generator[Chunk, None, None]:
             if end < begin or line.isspace() or not line or line[0] == "#":
                 continue
             records += 1
+            if records > MOST_ROWS:
+                raise InputError(path, end, f"more than {MOST_ROWS:,} rows", "Check that it is the file you mean.")
             row = _population(end, line, _cells(line, separator), places)
             if row is None:
                 skipped[EMPTY] += 1
@@ -110,7 +116,12 @@ def _layout(path: Path) -> tuple[int, str, Mapping[str, Sequence[int]]]:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return line.split("\t") if separator == "\t" else next(csv.reader([line], skipinitialspace=True))
+    if separator == "\t":
+        return line.split("\t")
+    try:
+        return next(csv.reader([line.replace("\r", " ")], skipinitialspace=True))
+    except csv.Error:  # a field of more than 128 kB
+        return line.split(",")
 
 
 def _population(number: int, line: str, cells: Sequence[str], places: Mapping[str, Sequence[int]]) -> Population | None:

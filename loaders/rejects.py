@@ -15,7 +15,14 @@ from typing import IO
 
 from store.copy import Reject
 
+_LONGEST = 300  # characters of a detail
 HEADER = "#line\treason\tdetail\trow\n"
+
+
+def written(reject: Reject) -> str:
+    """A reject as a line of the file. Of what a row can hold (HDF5 has any text) a line end would make it two, and a tab in the detail a column more."""
+    detail, row = reject.detail[:_LONGEST].replace("\t", " "), reject.row.replace("\r", " ")
+    return f"{reject.line}\t{reject.reason}\t{detail}\t{row}".replace("\n", " ") + "\n"
 
 
 class RejectsFile:
@@ -42,7 +49,7 @@ class RejectsFile:
         if not rejects:
             return
         file = self._file or self._create()
-        file.writelines(f"{r.line}\t{r.reason}\t{r.detail}\t{r.row}\n" for r in rejects)
+        file.writelines(map(written, rejects))
         file.flush()
 
     def close(self) -> None:
@@ -60,7 +67,7 @@ class RejectsFile:
         for folder in self._folders:
             place = next(place for place in self._places(folder) if not os.path.lexists(place) or _is_ours(place))
             try:
-                self._file = place.open("w", encoding="utf-8")
+                self._file = place.open("w", encoding="utf-8", errors="backslashreplace")
             except OSError:
                 continue
             self.path = place
@@ -79,7 +86,7 @@ class RejectsFile:
                     for _ in range(1 + already):
                         file.readline()
                     file.truncate(file.tell())
-                self._file = place.open("a", encoding="utf-8")
+                self._file = place.open("a", encoding="utf-8", errors="backslashreplace")
             except OSError:
                 continue
             self.path = place

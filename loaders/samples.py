@@ -32,6 +32,9 @@ SCHEMA = {
 }
 CHUNK_ROWS = 50_000
 
+MOST_ROWS = 2_000_000
+"""People of a file, which are held in memory: about a kilobyte for each."""
+
 TOO_FEW = "too few columns"
 NO_NAME = "no name"
 NO_SEX = "sex that is not understood"
@@ -122,6 +125,8 @@ def read(path: Path, *, after: int = 0) -> Generator[Chunk, None, None]:
     position = 0
     for found, position in _rows(path):
         rows += found
+        if len(rows) > MOST_ROWS:
+            raise InputError(path, rows[MOST_ROWS].line, f"more than {MOST_ROWS:,} rows", "Check that it is the file you mean.")
         yield Chunk({}, 0, position=position)
     if not rows:
         raise InputError(path, None, "no sample in it", "Check that it is the file you mean.")

@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from loaders.errors import InputError
 from loaders.header import VcfHeader, open_vcf
-from loaders.normalize import NOT_VARIANTS, SWAPPED, Normalizer, Rejected, Site
+from loaders.normalize import NOT_VARIANTS, SWAPPED, Normalizer, Rejected, Site, check_size
 from loaders.source import Block, text_blocks
-from loaders.vcf import CHUNK_ROWS
+from loaders.vcf import CHUNK_BYTES, CHUNK_ROWS
 from store.copy import LINE, ROW, Chunk, Reject
 from store.variant_key import encode
 
@@ -56,6 +56,12 @@ _USUAL = ("PHRED", "am_pathogenicity", "score")
 """The columns that tools mean when they speak of their score: CADD, AlphaMissense, anybody."""
 _SHOWN = 200
 
+MOST_COLUMNS = 10_000
+"""Of a table; dbNSFP has seven hundred."""
+
+MOST_COMMENTS = 1 << 20
+"""Characters of the comments before a header, which are held in memory."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -88,17 +94,29 @@ def layout(path: Path, names: Sequence[str] | None = None) -> Table:
     if names is not None and len(names) != len(_LOCUS):
         raise InputError(path, None, f"{len(names)} columns named for a variant", "Name four: --locus CHROM,POS,REF,ALT")
     comments: list[str] = []
+    size, number = 0, None  # compressed, a file of nothing has no first line
     for number, line in _lines(text_blocks(path)):
         if line.startswith("##fileformat=VCF"):
             raise InputError(path, None, "this is a VCF", "Say which of its INFO keys are scores: --info KEY")
         separator = "\t" if "\t" in line else ","
         columns = tuple(name.strip() for name in line.lstrip("#").split(separator))
         if (locus := _locus(columns, names)) is not None:
+            if len(columns) > MOST_COLUMNS:
+                raise InputError(
+                    path,
+                    number,
+                    f"{len(columns):,} columns, of which at most {MOST_COLUMNS:,} are read",
+                    "Take out those that are not needed.",
+                )
             first = next((row for n, row in _lines(text_blocks(path)) if n > number and row), "")
             genome = dict(zip(columns, first.split(separator), strict=False)).get("genome")
             return Table(separator, columns, locus, number + 1, _first(comments), " ".join([*comments, genome or ""]))
         if not line.startswith("#"):
             break
+        if (size := size + len(line)) > MOST_COMMENTS:
+            raise InputError(
+                path, number, f"comments of more than {MOST_COMMENTS:,} characters, and no header", "Check that it is the file you mean."
+            )
         comments.append(line.lstrip("#").strip())
     wanted = ", ".join(names) if names else "such as #Chrom, Pos, Ref, Alt"
     raise InputError(path, number, f"no header with the columns of a variant ({wanted})", "Name them: --locus CHROM,POS,REF,ALT")
@@ -161,6 +179,7 @@ def read_vcf(
             raise Rejected(TOO_FEW, f"{len(columns)} of at least 8")
         site = normalizer.site(columns[0], columns[1], columns[3])
         alts = columns[4].split(",")
+        check_size(len(alts), len(columns[3]) + len(columns[4]) + len(columns[7]))
         found = [(match[1], number) if (match := key.search(columns[7])) else ("", number) for key, number in keys]
         for allele, alt in enumerate(alts, 1):
             if name := NOT_VARIANTS.get(alt.upper()):
@@ -198,7 +217,7 @@ class _Batch:
         self._clear()
 
     def _clear(self) -> None:
-        self._records = 0
+        self._records = self._text = 0
         self._rejects: list[Reject] = []
         self._variants: list[tuple[int, int, str, str]] = []
         self._source: list[str | None] = []
@@ -219,7 +238,7 @@ class _Batch:
                     add(number, line)
                 except Rejected as why:
                     self.reject(number, line, why)
-                if len(self._line) + len(self._rejects) >= CHUNK_ROWS:
+                if len(self._line) + len(self._rejects) >= CHUNK_ROWS or self._text >= CHUNK_BYTES:
                     yield self._take(position, end)
         if self._records or self._first:
             yield self._take(position, end)
@@ -231,6 +250,7 @@ class _Batch:
             raise Rejected(SWAPPED.format(self._normalizer.assembly.name), "a score of REF to ALT is none of ALT to REF")
         row = len(self._line)
         self._variants.append(variant)
+        self._text += len(variant[2]) + len(variant[3])
         self._source.append(site.source_locus(alt))
         self._line.append(number)
         for score, text in enumerate(texts):

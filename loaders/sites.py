@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, Normalizer, Rejected
+from loaders.normalize import BAD_COLUMNS, NOT_VARIANTS, Normalizer, Rejected, check_size
 from store.assembly import NAMES
 from store.copy import Reject
 from store.region import pos0
@@ -31,6 +31,9 @@ _PAIRS = [(ref, alt) for ref in _BASES for alt in _BASES]
 _POS_SHIFT = 31  # of a VariantKey (store/variant_key.py)
 _POS_DIGITS = 10  # fewer, in a position
 _SHOWN_ROW = 1000
+
+LONGEST_LOCUS = 2_000
+"""Characters of a locus as written with all its ALTs; of longer ones just the ALT's own is kept."""
 
 
 class Sites:
@@ -172,10 +175,12 @@ class _Singly:
     def read(self, places: np.ndarray) -> None:
         """Reads the records at these places, in this order."""
         columns = (self._sites.columns[column].take(pa.array(places)).to_pylist() for column in (CHROM, POS, REF, ALT))
-        for place, chrom, pos, ref, alts in zip(places.tolist(), *columns, strict=True):
+        sizes = pc.binary_length(self._sites.columns[INFO].take(pa.array(places))).to_pylist()
+        for place, size, chrom, pos, ref, alts in zip(places.tolist(), sizes, *columns, strict=True):
             try:
                 if not self._sites.whole[place]:
                     raise Rejected(BAD_COLUMNS, f"{self._sites.width(place)} of at least {COLUMNS}")
+                check_size(alts.count(",") + 1, size + len(ref) + len(alts))
                 self._read(place, chrom, pos, ref, alts)
             except Rejected as why:
                 self._reject(place, why)
@@ -199,7 +204,8 @@ class _Singly:
                 raise self._faults[place]
             checked = True
             changed = variant != (site.chrom, site.pos, ref, alts)
-            self.found.append((place, allele, variant, f"{chrom}:{pos}:{ref}:{alts}" if changed else None))
+            written = alts if len(ref) + len(alts) <= LONGEST_LOCUS else alt
+            self.found.append((place, allele, variant, f"{chrom}:{pos}:{ref}:{written}" if changed else None))
 
     def _reject(self, place: int, why: Rejected) -> None:
         self.rejects.append((place, Reject(self._sites.first + place, why.reason, why.detail, self._sites.row(place))))

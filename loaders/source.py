@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +24,15 @@ from store.load import SourceFile
 BLOCK = 1 << 20
 """Bytes of text per block; of compressed bytes, eight times as much is read ahead."""
 
+LONGEST_LINE = 64 << 20
+"""Bytes of a line: a VCF has 64 for each of a million samples, and no other file has lines nearly as long. What has none, or is no text, would fill the memory."""
+
 ZERO_BYTE = "the line holds a zero byte: the file is damaged, or not text"
 
 _NEWLINE = ord("\n")
 _GZIP = b"\x1f\x8b"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
+_TOO_LONG = "Check that it is the file you mean, and that it is text with line ends."
 _COPY_AGAIN = "Copy or download it again."
 
 
@@ -61,25 +65,30 @@ def text_blocks(path: Path) -> Iterator[Block]:
 def raw_blocks(path: Path, times: int = 1) -> Iterator[RawBlock]:
     """The same lines as bytes, for readers that parse them as a whole, in blocks `times` as large; `text` decodes them. Raises InputError as `text_blocks` does."""
     compressed = check(path)
-    number, rest = 1, b""
+    number, size = 1, 0
+    parts: list[bytes] = []  # of the line that is not at its end, and their size
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         file = stack.enter_context(igzip_threaded.open(raw, "rb", block_size=BLOCK)) if compressed else raw
         try:
             while data := file.read(times * BLOCK):
-                if (end := data.rfind(b"\n")) < 0:
-                    rest += data
+                end = data.rfind(b"\n")
+                if size + (data.find(b"\n") if end >= 0 else len(data)) > LONGEST_LINE:
+                    raise InputError(path, number, f"a line of more than {LONGEST_LINE:,} bytes", _TOO_LONG)
+                if end < 0:
+                    parts.append(data)
+                    size += len(data)
                     continue
-                block = _checked(path, number, b"".join((rest, memoryview(data)[:end])), raw.tell())
-                rest = data[end + 1 :]
+                block = _checked(path, number, b"".join((*parts, memoryview(data)[:end])), raw.tell())
+                parts, size = [data[end + 1 :]], len(data) - end - 1
                 yield block
                 number += newlines(block.data) + 1
         except EOFError as error:
             raise truncated(path, number) from error
         except (OSError, IsalError) as error:  # type: ignore[misc]  # isal's stubs take the class for an instance
             raise InputError(path, number, f"the file is damaged: {error}", _COPY_AGAIN) from error
-        if rest:
-            yield _checked(path, number, rest, raw.tell())
+        if size:
+            yield _checked(path, number, b"".join(parts), raw.tell())
 
 
 def text(data: bytes) -> str:
@@ -107,13 +116,17 @@ def bcf_blocks(path: Path, *, samples: bool) -> tuple[str, Iterator[Block]]:
     verbosity = pysam.set_verbosity(0)
     try:
         file = pysam.VariantFile(str(path), "rb")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, NotImplementedError) as error:
         raise InputError(path, None, "not a readable BCF file", "Check it with: bcftools view -h") from error
     finally:
         pysam.set_verbosity(verbosity)
-    header = str(file.header)
-    if not samples:
-        file.subset_samples([])
+    try:
+        header = str(file.header)
+        if not samples:
+            file.subset_samples([])
+    except ValueError as error:  # text that is not UTF-8
+        _close(file)
+        raise InputError(path, None, f"its header is damaged: {error}", _COPY_AGAIN) from error
     return header, _bcf_records(path, file)
 
 
@@ -177,19 +190,28 @@ def _decode(line: bytes) -> str:
         return line.decode("latin-1")
 
 
+def _close(file: pysam.VariantFile) -> None:
+    # Closing says once more, as an error of its own, that reading had failed.
+    with suppress(OSError):
+        file.close()
+
+
 def _bcf_records(path: Path, file: pysam.VariantFile) -> Iterator[Block]:
     first = 1
     lines: list[str] = []
     size = 0
-    with file:
-        records = iter(file)
+    records = iter(file)
+    with ExitStack() as stack:
+        stack.callback(_close, file)
+        stack.callback(pysam.set_verbosity, pysam.set_verbosity(0))  # what is wrong with a record is said once, by an error
         while True:
             try:
                 record = next(records, None)
+                line = None if record is None else str(record).rstrip("\n")
             except (OSError, ValueError) as error:
                 raise InputError(path, first + len(lines), f"the file is damaged: {error}", _COPY_AGAIN) from error
-            if record is not None:
-                lines.append(str(record).rstrip("\n"))
+            if line is not None:
+                lines.append(line)
                 size += len(lines[-1])
             if lines and (record is None or size >= BLOCK):
                 yield Block(first, lines, file.tell() >> 16)

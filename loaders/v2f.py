@@ -181,6 +181,8 @@ class Reader:
                 raise Rejected(NOT_A_PERCENTILE, repr(text[:40]))
         target = (*_gene(said), _name(said, "cell_type") or self.cell_type, _name(said, "tissue") or self.tissue)
         evidence = [part for text in said.get("evidence", "").split(";") if (part := text.strip()) not in _MISSING] or None
+        if "\0" in said.get("evidence", ""):
+            raise Rejected(ZERO_BYTE, "evidence")
         source = site.source_locus(said["alt"])
         self._rows.append(
             (self.file, number, 0, key, True, None, score, percentile, *target, self._components(said, cells), evidence, source)
@@ -191,11 +193,13 @@ class Reader:
         if (text := said.get("components", "")) not in _MISSING:
             try:
                 whole = json.loads(text, parse_constant=_no_constant)
+                if not isinstance(whole, dict):
+                    raise ValueError
+                # Numbers that are too large become infinite, and escapes can be halves of characters: neither can be stored.
+                found = {name: json.dumps(value, ensure_ascii=False, allow_nan=False) for name, value in whole.items()}
+                "".join((*found, *found.values())).encode()
             except (ValueError, RecursionError):
-                whole = None
-            if not isinstance(whole, dict):
-                raise Rejected(NOT_AN_OBJECT, text[:60])
-            found = {name: json.dumps(value, ensure_ascii=False) for name, value in whole.items()}
+                raise Rejected(NOT_AN_OBJECT, text[:60]) from None
         for place, name in self.layout.components:
             if cells[place] not in _MISSING:
                 found[name] = info.number(cells[place])

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loaders.errors import InputError
+from loaders.scores import MOST_COLUMNS, MOST_COMMENTS
 from loaders.source import check, text_blocks
 
 THRESHOLDS = {"cv2f": None, "abc": 0.027, "encode-re2g": 0.243, "sce2g": 0.177, "epiraction": None, "table": None}
@@ -76,6 +77,7 @@ _CV2F, _COMPONENT = ".cv2f", "component:"
 _FIRST = frozenset(("chr", "chrom", "chromosome", "variant"))
 
 _UNTRUE = frozenset(("", "0", "FALSE", "NO", "NA", "."))
+_RAISES = (pa.ArrowException, OSError, ValueError, MemoryError)
 _ROWS = 50_000  # of a Parquet file, read at once
 
 
@@ -113,6 +115,10 @@ def layout(path: Path, source: str) -> Layout:
     begin, header, comment = (1, _parquet_columns(path), "") if parquet else _header(path, source)
     lower = [name.lower() for name in header]
     line = None if parquet else begin - 1
+    if len(header) > MOST_COLUMNS:
+        raise InputError(
+            path, line, f"{len(header):,} columns, of which at most {MOST_COLUMNS:,} are read", "Take out those that are not needed."
+        )
     known = next((name for name, told in _TOLD.items() if told(lower)), source)
     if source not in ("table", known):
         raise InputError(path, line, f"its columns are those of {known}, not of {source}", f"Say so: --source {known}")
@@ -145,6 +151,7 @@ _TOLD = {
 def _header(path: Path, source: str) -> tuple[int, tuple[str, ...], str]:
     """(line of the first row, names of the columns, comments before them)."""
     comments: list[str] = []
+    size = 0
     for block in text_blocks(path):
         for number, line in enumerate(block.lines, block.first):
             cells = [cell.strip() for cell in line.lstrip("# ").split("\t")]
@@ -152,6 +159,13 @@ def _header(path: Path, source: str) -> tuple[int, tuple[str, ...], str]:
                 continue
             if line[0] != "#" or (len(cells) > 1 and cells[0].lower() in _FIRST):
                 return number + 1, tuple(cells), "\n".join(comments)
+            if (size := size + len(line)) > MOST_COMMENTS:
+                raise InputError(
+                    path,
+                    number,
+                    f"comments of more than {MOST_COMMENTS:,} characters, and no header",
+                    "Check that it is the file you mean.",
+                )
             comments.append(line.lstrip("# "))
     raise InputError(path, None, "no header", f"Files of {source} have the columns {_WRITTEN[source]}, with tabs between.")
 
@@ -184,7 +198,7 @@ def _is_parquet(path: Path) -> bool:
 def _parquet_columns(path: Path) -> tuple[str, ...]:
     try:
         return tuple(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
+    except _RAISES as error:
         raise _damaged(path, None, error) from error
 
 
@@ -215,7 +229,7 @@ def _parquet_rows(path: Path, after: int) -> Iterator[tuple[Rows, int]]:
                 rows: Rows = [(n, cells, "\t".join(cells)) for n, cells in enumerate(zip(*columns, strict=True), number + 1) if n > after]
                 number += batch.num_rows
                 yield rows, size * number // max(1, file.metadata.num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except _RAISES as error:
         raise _damaged(path, number + 1, error) from error
 
 

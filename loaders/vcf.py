@@ -29,7 +29,7 @@ from loaders.header import VcfHeader, raw_records
 from loaders.info import InfoColumn, InfoReader
 from loaders.normalize import Normalizer, Record
 from loaders.sites import ALT, FILTER, ID, INFO, QUAL, Sites, Variants, variants
-from loaders.source import RawBlock
+from loaders.source import RawBlock, newlines
 from store.copy import ROW, Chunk, Reject
 
 EXTRACTORS: tuple[type[Extractor], ...] = (ClinVar, Consequences)
@@ -59,7 +59,9 @@ TABLES = (*SCHEMA, *Frequencies.SCHEMAS, *callset.TABLES, *(table for extractor 
 CHUNK_ROWS = int(os.environ.get("VKG_CHUNK_ROWS", 10_000))  # tests make it small
 CHUNK_BYTES = 8 << 20  # of INFO; gnomAD and CSQ records have tens of kB each
 CHUNK_FREQUENCIES = 2_000_000
-_CHUNK_TEXT = 64 << 20  # of lines with genotypes; the rows take a tenth, and are written while the next are read
+_CHUNK_LINES = 200_000  # which are looked at together
+_CHUNK_CALLS = 32 << 20  # the same: four times as many as whole lines of a block can have
+_CHUNK_TEXT = 64 << 20  # of lines; the rows of genotypes take a tenth, and are written while the next are read
 
 NOT_FINITE = "QUAL that is no finite number, left out"
 _RSID = r"^rs[0-9]{1,18}$"
@@ -83,6 +85,7 @@ def read(
     first chunk of the first file names samples and populations. Raises InputError.
     """
     batch = _Batch(header, normalizer, frequencies or Frequencies.for_header(header), genotypes, first and not after)
+    most = min(_CHUNK_LINES, max(1, _CHUNK_CALLS // max(1, len(genotypes.samples)))) if genotypes else _CHUNK_LINES
     for block in raw_records(path, header, samples=genotypes is not None):
         done = max(0, after + 1 - block.first)
         if done:
@@ -90,9 +93,20 @@ def read(
             if len(lines) <= done:
                 continue
             block = RawBlock(block.first + done, lines[done], block.position)
-        yield from batch.read(block)
+        for part in _parts(block, most):
+            yield from batch.read(part)
     if batch.pending:
         yield batch.take(path.stat().st_size)
+
+
+def _parts(block: RawBlock, most: int) -> Iterator[RawBlock]:
+    """A block, in parts of at most so many lines, where there are more: they are hardly records, or lack their samples."""
+    if newlines(block.data) < most:
+        yield block
+        return
+    lines = block.data.split(b"\n")
+    for first in range(0, len(lines), most):
+        yield RawBlock(block.first + first, b"\n".join(lines[first : first + most]), block.position)
 
 
 class _Part(NamedTuple):
@@ -167,9 +181,9 @@ class _Batch:
         if self._genotypes and lines:
             self._genotypes.read(lines, alts)
         found = variants(sites, self._normalizer, self._genotypes.faults if self._genotypes else {})
-        # How many variants there are, and how much INFO of records that have some, in all records before each place.
+        # How many variants there are, and how much INFO they have, in all records before each place.
         there = np.bincount(found.record, minlength=len(sites))
-        size = np.where(there > 0, pc.binary_length(sites.columns[INFO]).to_numpy(), 0)
+        size = there * pc.binary_length(sites.columns[INFO]).to_numpy().astype(np.int64)
         before, bytes_before = (np.concatenate([[0], np.cumsum(number)]) for number in (there, size))
         begin = 0
         while begin < len(sites):
@@ -177,14 +191,14 @@ class _Batch:
             end = min(len(sites), int(np.searchsorted(before, room)), int(np.searchsorted(bytes_before, bytes_room)))
             self._add(sites, found, alts, begin, end, slice(int(before[begin]), int(before[end])))
             self._bytes += int(bytes_before[end] - bytes_before[begin])
-            if self._variants >= self._most or self._bytes >= CHUNK_BYTES:
+            if self._variants >= self._most or self._bytes >= CHUNK_BYTES or len(self._rejects) >= CHUNK_ROWS:
                 yield self.take(block.position)
             begin = end
         if self._genotypes:
             self._genotypes.flush()
-            self._text += len(block.data) * (2 if self._genotypes.keep_format else 1)  # which takes as much as its text
-            if self._text >= _CHUNK_TEXT:
-                yield self.take(block.position)
+        self._text += len(block.data) * (2 if self._genotypes and self._genotypes.keep_format else 1)  # which takes as much as its text
+        if self._text >= _CHUNK_TEXT:
+            yield self.take(block.position)
 
     def _add(self, sites: Sites, found: Variants, alts: np.ndarray, begin: int, end: int, own: slice) -> None:
         """Adds the records from place `begin` to before `end`, and the variants that are theirs."""

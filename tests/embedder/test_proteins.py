@@ -355,3 +355,14 @@ def test_what_cannot_be_read_as_proteins_is_refused_in_words(store: Conn, url: s
     said = command(*protein, str(path), "--region", "20:1896150-1896190")
     refused(said, "no variant could be embedded: 5 tried", "Check that the FASTA is of the proteins that HGVSp names")
     assert command(*protein, str(path)).code == 0
+
+
+def test_names_in_messages_are_short_and_a_protein_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "some.fa"
+    path.write_text(f">{'N' * 9000}\nMKWVTFISLL\n")
+    with pytest.raises(EmbedderError, match="no sequence of any protein") as error:
+        Proteins(path).check(["NP_000509"])
+    assert len(str(error.value)) < 1000
+    path.write_text(f">A\n{'M' * 1_000_001}\n")
+    with pytest.raises(EmbedderError, match="A has 1,000,001 residues, of which a protein has at most 1,000,000"):
+        Proteins(path)

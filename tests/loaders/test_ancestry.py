@@ -215,3 +215,9 @@ def test_the_real_files_are_equal_and_as_numpy_reads_them(grch37: Conn, real: Pa
     assert (np.array([found[name] for name in names], np.float32) == values.astype(np.float32)).all()
     # Every eigenvector has length 1, so that the scaled one has the length of its eigenvalue's root.
     assert math.isclose(np.square(values[:, 0]).sum(), float(eigenval.read_text().split()[0]), rel_tol=1e-4)
+
+
+def test_rows_have_a_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.ancestry.MOST_ROWS", 1)
+    with pytest.raises(InputError, match=":2: more than 1 people"):
+        list(ancestry.read(write(ROWS), "kg", None))

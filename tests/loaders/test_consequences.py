@@ -269,3 +269,17 @@ def test_every_entry_of_a_real_file_is_a_row_of_its_alt(real: Path, name: str, k
     assert not [w for c in chunks for w in c.warnings if "names no ALT" in w or "without" in w]
     if "vep85" in name or "r2.1.1" in name:
         assert indels > 0
+
+
+def test_a_number_of_an_allele_is_of_plain_digits(tmp_path: Path) -> None:
+    says = VEP_SAYS + "Allele|Consequence|ALLELE_NUM"
+    entries = ",".join(f"G|missense_variant|{number}" for number in ("²", "9" * 5000, "1"))
+    found, _ = rows(tmp_path, "CSQ", says, f"A G CSQ={entries}")
+    assert [row["ordinal"] for row in found] == [0, 1, 2]
+
+
+def test_entries_of_one_record_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.consequences.MOST_ENTRIES", 3)
+    found, warnings = rows(tmp_path, "CSQ", VEP_SAYS + "Allele|Consequence", "A G CSQ=" + ",".join(["G|missense_variant"] * 5))
+    assert [row["ordinal"] for row in found] == [0, 1, 2]
+    assert warnings["CSQ of more than 3 entries, the others left out"] == 1

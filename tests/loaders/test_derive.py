@@ -79,7 +79,18 @@ def asked(conn: Conn, **conditions: Any) -> dict[tuple[int, str], tuple]:
 
 def run(conn: Conn, statement: Any, values: dict[str, Any]) -> list[tuple]:
     """The rows of a composed statement, as the newest release shows them."""
-    bound = statement.bind(values | {"loads": release.current(conn).loads, "withheld": [], "limit": 1000, "lo": -(1 << 63), "hi": (1 << 63) - 1})
+    bound = statement.bind(
+        values
+        | {
+            "loads": release.current(conn).loads,
+            "withheld": [],
+            "limited": [],
+            "least": 0,
+            "limit": 1000,
+            "lo": -(1 << 63),
+            "hi": (1 << 63) - 1,
+        }
+    )
     with psycopg.RawCursor(conn) as cursor:
         return cursor.execute(statement.text, bound).fetchall()
 

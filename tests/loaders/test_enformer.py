@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from loaders import enformer_layout
+from loaders.enformer import _numbers
 from loaders.errors import InputError
 from loaders.run import summary
 from store.reference import Reference
@@ -301,3 +302,25 @@ def test_tracks_without_an_assay_have_no_tissues_and_that_is_told(grch37: Conn, 
 def test_files_say_that_they_are_synthetic(grch37: Conn, write: Write, attributes: dict[str, Any], synthetic: bool) -> None:
     loaded(grch37, write(snvs(3), attributes=attributes))
     assert grch37.execute("SELECT synthetic FROM enformer_run").fetchone() == (synthetic,)
+
+
+def test_a_track_of_any_number_of_digits(tmp_path: Path) -> None:
+    path = write_targets(tmp_path, [("9" * 5000, "ENCFF1", "DNASE:x")])
+    with pytest.raises(InputError, match="is no number from 0 to 32,767"):
+        enformer_layout.targets(path)
+
+
+def test_components_and_comments_have_limits(tmp_path: Path) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text("#CHROM\tPOS\tID\tREF\tALT" + "".join(f"\tPC{n}" for n in range(10_001)) + "\n")
+    with pytest.raises(InputError, match=":1: 10,001 components"):
+        enformer_layout.layout(path)
+    path.write_text("# comment\n" * 150_000)
+    with pytest.raises(InputError, match="comments of more than 1,048,576 characters"):
+        enformer_layout.layout(path)
+
+
+def test_a_component_beyond_32_bits_beside_one_that_is_none() -> None:
+    values, bad = _numbers(["1", "1e300", ""])
+    assert values[0] == 1
+    assert bad == "PC1 is '1e300'"

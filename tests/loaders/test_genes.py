@@ -310,3 +310,22 @@ def test_gencodes_chromosome_22_is_whole(real: Path) -> None:
     # 1,206 gene lines, and 16 genes of which this copy of the file has only transcripts.
     assert (chunk.tables["gene"].num_rows, chunk.tables["transcript"].num_rows, len(chunk.rejects)) == (1222, 4360, 0)
     assert sum(map(len, chunk.tables["transcript"].column("exon_starts").to_pylist())) == 26771
+
+
+def test_a_position_of_any_number_of_digits_is_rejected(tmp_path: Path) -> None:
+    rejects = read_text(tmp_path, GENCODE + f'chr1\tx\tgene\t1\t{"9" * 5000}\t.\t+\t.\tgene_id "G";\n')[2]
+    assert rejects[-1].reason == "malformed line"
+    assert len(rejects[-1].detail) < 100
+
+
+def test_what_is_held_in_memory_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.genes.MOST_HELD", 5)
+    with pytest.raises(InputError, match=r"more than 5 genes, transcripts and lines of no use"):
+        read_text(tmp_path, GENCODE + "HSCHR1\tx\tgene\t1\t2\t.\t+\t.\t\n" * 9)
+
+
+def test_a_long_text_in_attributes_takes_no_time_to_speak_of() -> None:
+    """Two million characters: the square of that would be hours."""
+    said, several = attributes(f'{"x" * 2_000_000} gene_id "G;1"; {" " * 1000}tag "a";tag b; {"y" * 2_000_000}')
+    assert said == {"gene_id": "G;1"}
+    assert several["tag"] == {"a", "b"}

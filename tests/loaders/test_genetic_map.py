@@ -98,3 +98,11 @@ def test_real_maps_in_two_layouts_are_one() -> None:
     other = read_map([folder / "genetic_map.chr20_0.9-4.1mb.b37.plink.map"])
     assert lengths(one) == lengths(other) == {20: pytest.approx(7.614644)}
     assert [part.tolist() for part in one.points[20]] == [part.tolist() for part in other.points[20]]
+
+
+def test_a_position_of_any_number_of_digits_and_a_map_of_any_length(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=":1: not a position: '999"):
+        read_map([write(f"20 . 0.5 {'9' * 5000}\n")])
+    monkeypatch.setattr("loaders.genetic_map.MOST_POINTS", 3)
+    with pytest.raises(InputError, match=":4: more than 3 positions"):
+        read_map([write("".join(f"20 . {n} {n}\n" for n in range(1, 9)))])

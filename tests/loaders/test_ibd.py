@@ -348,3 +348,14 @@ def test_a_file_of_another_kind_is_refused(write: Write, text: str | bytes, sour
     with pytest.raises(InputError) as raised:
         ibd_layout.layouts(write(text), source)
     assert error in str(raised.value)
+
+
+def test_long_lines_fill_a_chunk_too(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "BLOCK", 1000)
+    monkeypatch.setattr(ibd, "_CHUNK_TEXT", 3000)
+    path = write(HAP_IBD * 10 + f"{'x' * 2500}\n" * 10)
+    layout = ibd_layout.layouts(path)[0]
+    sizes = [len(block.data) for block in ibd._blocks(path, 0)]
+    assert max(sizes) < 7000
+    chunks = list(ibd.Reader(path, layout, GRCH37).read())
+    assert sum(chunk.records for chunk in chunks) == 30

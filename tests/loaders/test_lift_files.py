@@ -369,3 +369,17 @@ def test_real_elements_come_back_from_the_other_assembly(grch37: Conn, tmp_path:
     back = [there.element(20, start, end)[1:] for start, end, _ in rows]
     assert [f"chr20:{start}-{end}" for start, end in back] == [source for *_, source in rows]
     assert len(rows) == 110
+
+
+@pytest.mark.parametrize("old", ["63025520", "900000", "3199996", "233620"])
+def test_a_number_of_any_number_of_digits(tmp_path: Path, old: str) -> None:
+    path = tmp_path / "some.chain"
+    path.write_text(CHAIN.read_text().replace(old, "9" * 5000))
+    with pytest.raises(InputError, match=r"some.chain:[12]: not the (header of a chain|size of a block)"):
+        read_lift(path, GRCH38)
+
+
+def test_more_blocks_than_a_chain_file_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.lift.MOST_BLOCKS", 3)
+    with pytest.raises(InputError, match=r"chain:5: more than 3 aligned blocks"):
+        read_lift(CHAIN, GRCH38)

@@ -193,3 +193,14 @@ def test_only_what_concerns_the_samples_tells_divisions_apart() -> None:
     assert digest({"a": "GBR", "z": "FIN"}, {"GBR": "EUR", "JPT": "EAS"}) == one
     assert digest({}, {"GBR": "EUR"}) is None
     assert len({one, digest({"a": "GBR"}, {}), digest({"b": "GBR"}, {"GBR": "EUR"}), digest({"a": "GBR"}, {"GBR": "EUR", "EUR": "W"})}) == 4
+
+
+def test_a_carriage_return_and_a_long_field_in_a_row_of_commas(write: Write) -> None:
+    path = write(f"name,description,parent\nGBR,a\rb,EUR\nFIN,{'x' * 200_000},EUR\n")
+    assert [row[0] for row in rows_of(path)[0]] == ["GBR", "FIN", "EUR"]
+
+
+def test_rows_have_a_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.populations.MOST_ROWS", 2)
+    with pytest.raises(InputError, match=":4: more than 2 rows"):
+        rows_of(write("name\tparent\nA\tB\nC\tB\nD\tB\n"))

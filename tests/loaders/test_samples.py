@@ -294,3 +294,9 @@ def test_the_pedigree_of_1000_genomes_is_what_csv_reads(real: Path) -> None:
 def test_the_panel_of_the_demo_is_read() -> None:
     infos, populations, rejects = rows_of(ROOT / "demo/samples.panel")
     assert (len(infos), len(populations), rejects) == (300, 5, [])
+
+
+def test_rows_have_a_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.samples.MOST_ROWS", 2)
+    with pytest.raises(InputError, match=":3: more than 2 rows"):
+        rows_of(write(FAM))

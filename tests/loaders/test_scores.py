@@ -247,3 +247,17 @@ def test_the_published_alphamissense_layout_is_read_whole(grch38: Conn, real: Pa
     assert {row[5] for row in stored(grch38)} == {float(row[8]) for row in rows}
     assert len(stored(grch38)) == len(rows)
     assert grch38.execute("SELECT min(variant_key) FROM variant_score").fetchone() == (encode_one(1, 69094, "G", "A"),)
+
+
+def test_a_compressed_file_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "some.tsv.gz"
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(InputError, match=r"some[.]tsv[.]gz: no header with the columns of a variant"):
+        layout(path)
+
+
+def test_columns_and_comments_have_limits(write: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match=":1: 10,004 columns"):
+        layout(write("chrom\tpos\tref\talt" + "".join(f"\tc{n}" for n in range(10_000)) + "\n"))
+    with pytest.raises(InputError, match=r":\d+: comments of more than 1,048,576 characters"):
+        layout(write("# comment\n" * 120_000))

@@ -235,3 +235,56 @@ def test_keys_that_are_others_in_each_record_are_forgotten_with_their_chunk(tmp_
     assert max(names) <= 3 + 2 * 100
     with one_by_one():
         assert repr(contents(path, genotypes=False)["tables"]) == repr(together["tables"])
+
+
+def in_chunks(tmp_path: Path, *records: str, samples: str = "") -> list:
+    """The chunks of a VCF of these records."""
+    path = tmp_path / "some.vcf"
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO" + (f"\tFORMAT\t{samples}" if samples else "")
+    path.write_text("\n".join(["##fileformat=VCFv4.2", columns, *records]) + "\n")
+    header, _ = open_vcf(path)
+    names = header.samples
+    frequencies = Frequencies.for_headers([header], Populations(names, Known({}, {}))) if names else None
+    genotypes = Callset(names, frequencies.count) if frequencies else None
+    return list(vcf.read(path, header, Normalizer(GRCH37, None, True), frequencies=frequencies, genotypes=genotypes))
+
+
+def test_a_record_of_too_many_alts_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alts = ",".join("A" * n for n in range(2, 12))
+    (whole,) = in_chunks(tmp_path, f"1\t5\t.\tA\t{alts}\t.\t.\t.")
+    assert whole.tables["variant"].num_rows == 10
+    monkeypatch.setattr("loaders.normalize.MOST_TEXT", 10 * (len(alts) + 2) - 1)
+    (none,) = in_chunks(tmp_path, f"1\t5\t.\tA\t{alts}\t.\t.\t.")
+    assert [reject.reason for reject in none.rejects] == ["record of too many and too long ALTs"]
+    monkeypatch.setattr("loaders.normalize.MOST_ALTS", 9)
+    monkeypatch.setattr("loaders.normalize.MOST_TEXT", 1 << 20)
+    assert [reject.detail for reject in in_chunks(tmp_path, f"1\t5\t.\tA\t{alts}\t.\t.\t.")[0].rejects] == ["10 ALTs, 76 characters"]
+
+
+def test_of_a_long_record_each_alt_keeps_its_own_locus(tmp_path: Path) -> None:
+    (chunk,) = in_chunks(tmp_path, f"1\t5\t.\tA\tAC,A{'G' * 2000}\t.\t.\t.")
+    assert chunk.tables["variant_record"].column("source_locus")[0].as_py() == "1:5:A:AC"
+
+
+def test_rejects_alone_fill_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vcf, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(source, "BLOCK", 1000)
+    chunks = in_chunks(tmp_path, *["decoy\t5\t.\tA\tG\t.\t.\t."] * 1000)
+    assert sum(len(chunk.rejects) for chunk in chunks) == 1000
+    assert max(len(chunk.rejects) for chunk in chunks) < 200
+
+
+def test_lines_without_their_samples_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+    made = Genotypes.__init__
+
+    def counted(self: Genotypes, *arguments: Any) -> None:
+        made(self, *arguments)
+        shapes.append(self.alleles.shape)
+
+    monkeypatch.setattr(Genotypes, "__init__", counted)
+    monkeypatch.setattr(vcf, "_CHUNK_CALLS", 1000)
+    samples = "\t".join(f"S{n}" for n in range(100))
+    chunks = in_chunks(tmp_path, *[f"1\t{n}\t.\tA\tG\t.\t.\t.\tGT\t0/1" for n in range(1, 96)], samples=samples)
+    assert [reject.line for chunk in chunks for reject in chunk.rejects] == list(range(3, 98))
+    assert max(r * n for r, n, _ in shapes) == 1000

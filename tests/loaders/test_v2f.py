@@ -415,3 +415,38 @@ def test_real_cv2f_is_stored_field_by_field(grch38: Conn, real: Path) -> None:
     lines = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     expected = [(position(int(chrom), int(pos)), False, int(rsid[2:]), float(score)) for chrom, pos, rsid, _, score in lines]
     assert stored(grch38, "v2f_score", "locus, by_allele, rsid, score") == expected
+
+
+def test_a_parquet_file_whose_texts_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "some.parquet"
+    pq.write_table(
+        pa.table({"variant": ["20-1000226-A-T"], "score": [0.5], "gene": ["SIRPA_HERE"]}), path, compression="none", use_dictionary=False
+    )
+    path.write_bytes(path.read_bytes().replace(b"SIRPA_HERE", b"SIRPA\xffHERE"))
+    with pytest.raises(InputError, match="the file is damaged: 'utf-8' codec"):
+        list(Reader(path, layout(path, "table"), "table", Normalizer(GRCH38, None)).read())
+
+
+def test_columns_and_comments_have_limits(tmp_path: Path) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text("CHR\tBP\tSNP" + "".join(f"\tt{n}.cV2F" for n in range(10_000)) + "\n")
+    with pytest.raises(InputError, match=":1: 10,003 columns"):
+        layout(path, "cv2f")
+    path.write_text("# comment\n" * 150_000)
+    with pytest.raises(InputError, match="comments of more than 1,048,576 characters"):
+        layout(path, "cv2f")
+
+
+@pytest.mark.parametrize("said", ['{"a": -1e400}', '{"a": "\\ud800"}', '{"\\udc00": 1}'])
+def test_components_that_cannot_be_stored_are_rejected(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text(f"variant\tscore\tcomponents\n20-1000226-A-T\t0.5\t{said}\n")
+    (chunk,) = Reader(path, layout(path, "table"), "table", Normalizer(GRCH38, None)).read()
+    assert [reject.reason for reject in chunk.rejects] == ["components that are not a JSON object"]
+
+
+def test_evidence_of_a_parquet_file_with_a_zero_byte_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "some.parquet"
+    pq.write_table(pa.table({"variant": ["20-1000226-A-T"], "score": [0.5], "evidence": [["eQ\0TL"]]}), path)
+    (chunk,) = Reader(path, layout(path, "table"), "table", Normalizer(GRCH38, None)).read()
+    assert [(reject.reason, reject.detail) for reject in chunk.rejects] == [("zero byte", "evidence")]

@@ -27,6 +27,9 @@ VARIANTS = 2_000_000
 
 SMALL = {
     "pg_namespace",
+    "access_audit",
+    "access_grant",
+    "access_token",
     "genome",
     "load",
     "dataset",
