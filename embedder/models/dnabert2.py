@@ -10,7 +10,8 @@ et al., MosaicBERT, NeurIPS 2023; Press, Smith and Lewis, Train Short, Test Long
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -195,6 +196,17 @@ def network(config: Config, state: dict[str, Tensor], path: Path) -> Network:
     return net.eval().requires_grad_(False)
 
 
+@contextmanager
+def _without_panic(source: str) -> Iterator[None]:
+    """What the library panics over, a tokenizer whose parts contradict each other, becomes an EmbedderError. Its exception is none of Exception, and has no name to import."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise EmbedderError(f"{source}: not a tokenizer: {error}", f"It is tokenizer.json of {REPOSITORY}.") from error
+
+
 class BpeTokenizer:
     """DNABERT-2's byte pairs, CLS and SEP around them. Pickled, it is its own JSON.
 
@@ -204,7 +216,9 @@ class BpeTokenizer:
     def __init__(self, text: str, source: str) -> None:
         self._text, self._source = text, source
         special = [self._tokenizer.token_to_id(token) for token in ("[UNK]", "[CLS]", "[SEP]", "[PAD]")]
-        if special != [UNK, CLS, SEP, PAD] or self._tokenizer.encode("A").tokens != ["[CLS]", "A", "[SEP]"]:
+        with _without_panic(source):
+            sound = special == [UNK, CLS, SEP, PAD] and self._tokenizer.encode("A").tokens == ["[CLS]", "A", "[SEP]"]
+        if not sound:
             raise EmbedderError(f"{source}: not the tokenizer of DNABERT-2", f"It is tokenizer.json of {REPOSITORY}.")
 
     @property
@@ -214,7 +228,8 @@ class BpeTokenizer:
 
     def tokenize(self, sequences: Sequence[str]) -> list[Tokens]:
         """Ids, CLS and SEP included, and characters of each sequence; lower-case bases are read as upper-case ones."""
-        encoded = self._tokenizer.encode_batch_fast([s.upper() for s in sequences])
+        with _without_panic(self._source):
+            encoded = self._tokenizer.encode_batch_fast([s.upper() for s in sequences])
         return [self._tokens(np.array(e.ids, np.int32), len(s)) for e, s in zip(encoded, sequences, strict=True)]
 
     def _tokens(self, ids: np.ndarray, length: int) -> Tokens:

@@ -193,3 +193,11 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(models, "find_spec", lambda name: None if name == "torch" else True)
     with pytest.raises(EmbedderError, match=r"dnabert2 needs torch\n.*pip install 'variant-knowledge-graph\[embed\]'"):
         models.load("dnabert2")
+
+
+def test_a_tokenizer_whose_parts_contradict_each_other(tmp_path: Path) -> None:
+    """The library panics over it."""
+    text = small_tokenizer().to_str().replace('{"id":"[SEP]"', '{"id":"[SEP"')
+    folder = write(tmp_path / "model", SMALL, random_state(SMALL), text)
+    with pytest.raises(EmbedderError, match=r"tokenizer[.]json: not a tokenizer: no entry found for key"):
+        dnabert2.load(str(folder), device="cpu")
