@@ -1,7 +1,7 @@
 """What of a release somebody may see: of each load either all, or open data only, or nothing.
 
 Open data are variants, genes, scores, metacells, frequencies of populations. Individual-level data (samples, genotypes, carriers, segments, pedigrees,
-ancestry) are seen of the loads of granted datasets; below, row-level security holds the statements to them (migrations/0005.cohort.sql). Runs, and
+ancestry) are seen of the loads of granted datasets: sessions are told of them, and row-level security holds every statement to that (migrations/0005.cohort.sql). Runs, and
 callsets and pedigrees of fewer than `least` people are nothing but individual-level data; of larger callsets whose counts tell smaller groups apart, only
 the overall counts are open, as differences would tell the others.
 """
@@ -119,10 +119,8 @@ def narrowed(view: View, about: tuple[Load, ...], datasets: frozenset[str], leas
 
     def open_(load: Load) -> bool:
         """Whether anything of a load is open."""
-        if load.kind in ALL_INDIVIDUAL:
-            return False
-        counted = by_id.get(load.callset, load) if load.callset is not None else load  # whose people its counts are of
-        if load.callset is not None and load.callset not in by_id:
+        counted = load if load.callset is None else by_id.get(load.callset)  # whose people its counts are of
+        if load.kind in ALL_INDIVIDUAL or counted is None:
             return False
         return counted.people == 0 or counted.load_id in granted or (counted.people >= least and load.load_id in current)
 

@@ -38,6 +38,8 @@ KEYS_SECONDS, OLDEST_KEYS = 300.0, 86_400.0
 """Seconds after which the provider is asked for its keys again, and after which those that it told before hold no longer."""
 
 BOTHER_SECONDS = 10.0
+"""Seconds between two questions to the provider."""
+
 LONGEST_SUBJECT = 255
 """Characters, as in OpenID Connect Core 1.0, 2."""
 
@@ -178,13 +180,8 @@ def _scopes(claims: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     for claim in ("scope", "scp", "roles"):
         value = claims.get(claim)
-        found += (
-            value.split()
-            if isinstance(value, str)
-            else [each for each in value if isinstance(each, str)]
-            if isinstance(value, list)
-            else []
-        )
+        texts = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
+        found += [text for text in texts if isinstance(text, str)]
     return [each.removeprefix("vkg:") for each in found if each.startswith("vkg:")]
 
 
