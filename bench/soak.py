@@ -44,6 +44,9 @@ MOST_GROWN = 0.05
 GOING_AWAY = 0.02
 """Share of requests whose client goes away."""
 
+WAITING = 65
+"""Seconds after which the rows of what was unloaded last may be taken out."""
+
 LOADED, PEOPLE = 2_000, 40
 """Variants and people of the cohort that comes and goes."""
 
@@ -216,6 +219,10 @@ def main() -> None:
         report(seen, seconds)
         before, after = grown(seen, seconds)
         print(f"resident memory: {before:.0f} MB after the warm-up, {after:.0f} MB in the end ({after / before - 1:+.1%})")
+        time.sleep(WAITING)
+        subprocess.run(
+            [sys.executable, "-m", "vkg", "doctor", "--clean"], env=os.environ | {"VKG_DATABASE_URL": url}, capture_output=True, check=False
+        )
         found = sorted(faults(url) - synthetic)
     if after > before * (1 + MOST_GROWN):
         seen.wrong.append(f"memory grew by more than {MOST_GROWN:.0%}")
