@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from store.embedding import (
     gene_ranges,
 )
-from store.embedding_inputs import Consequence, changed_proteins, consequences, has_consequences, protein_changes
+from store.embedding_inputs import Consequence, changed_proteins, consequences, has_consequences, known, protein_changes
 from store.errors import StoreError
 from store.region import Region
 from tests.store.vectors import Conn, snvs
@@ -98,3 +98,19 @@ def test_changes_of_proteins_the_most_severe_first(store: Conn) -> None:
         next(named)
     assert store.info.transaction_status == TransactionStatus.IDLE  # what is not read to the end holds nothing
     assert not list(changed_proteins(store, [4]))
+
+
+# ---- what is counted of few people
+
+
+@pytest.mark.parametrize(("people", "counted", "told"), [(4, True, {}), (5, True, {"ALL": 0.25}), (4, False, {"ALL": 0.25})])
+def test_what_was_counted_of_few_people_is_not_read(store: Conn, people: int, counted: bool, told: dict[str, float]) -> None:
+    """Vectors are open data; what a file says is open already."""
+    (key,) = snvs(store, 1)
+    store.execute("INSERT INTO frequency_population (load_id, ordinal, population, counted) VALUES (1, 1, 'ALL', %s)", (counted,))
+    store.execute("INSERT INTO population_frequency (variant_key, load_id, ac, an, af) VALUES (%s, 1, '{2}', '{8}', '{0.25}')", (key,))
+    with store.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO callset_sample (load_id, ordinal, sample_id) VALUES (1, %s, %s)", [(n, n + 1) for n in range(people)]
+        )
+    assert known(store, [key], [1], ["ALL"], [])[key].frequencies == told
