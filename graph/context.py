@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,12 +47,12 @@ class View:
     def __hash__(self) -> int:
         return self.release_id
 
-    @property
+    @functools.cached_property
     def seen(self) -> list[int]:
         """The loads whose individual-level data is visible. A session is told of them, and row-level security holds every statement to them."""
         return list(self.loads if self.granted is None else self.granted)
 
-    @property
+    @functools.cached_property
     def bound(self) -> dict[str, Any]:
         """What every composed statement may bind."""
         return {

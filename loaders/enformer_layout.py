@@ -19,7 +19,7 @@ import numpy as np
 
 from loaders.errors import InputError
 from loaders.hdf5 import opened, readable
-from loaders.scores import MOST_COMMENTS
+from loaders.scores import check_comments
 from loaders.source import check, text_blocks
 from store.tissue import assay_of, tissue_of
 
@@ -268,13 +268,8 @@ def _table(path: Path) -> Table:
                     path, number, "neither HDF5 nor a table of principal components",
                     "Such a table has tabs and a header #CHROM POS ID REF ALT PC0 PC1 ...",
                 )  # fmt: skip
-            if (size := size + len(line)) > MOST_COMMENTS:
-                raise InputError(
-                    path,
-                    number,
-                    f"comments of more than {MOST_COMMENTS:,} characters, and no header",
-                    "Check that it is the file you mean.",
-                )
+            size += len(line)
+            check_comments(path, number, size)
             comments.append(line.lstrip("# "))
     if found:
         raise InputError(path, None, "no variants in it", _EMPTY)

@@ -63,6 +63,13 @@ MOST_COMMENTS = 1 << 20
 """Characters of the comments before a header, which are held in memory."""
 
 
+def check_comments(path: Path, number: int, size: int) -> None:
+    """Raises InputError where what stands before a header, so many characters up to this line, is too long to be comments."""
+    if size > MOST_COMMENTS:
+        what = f"comments of more than {MOST_COMMENTS:,} characters, and no header"
+        raise InputError(path, number, what, "Check that it is the file you mean.")
+
+
 @dataclass(frozen=True)
 class Score:
     """A score to load: its name in the store, what the file says about it, and the column or INFO key it stands in."""
@@ -113,10 +120,8 @@ def layout(path: Path, names: Sequence[str] | None = None) -> Table:
             return Table(separator, columns, locus, number + 1, _first(comments), " ".join([*comments, genome or ""]))
         if not line.startswith("#"):
             break
-        if (size := size + len(line)) > MOST_COMMENTS:
-            raise InputError(
-                path, number, f"comments of more than {MOST_COMMENTS:,} characters, and no header", "Check that it is the file you mean."
-            )
+        size += len(line)
+        check_comments(path, number, size)
         comments.append(line.lstrip("#").strip())
     wanted = ", ".join(names) if names else "such as #Chrom, Pos, Ref, Alt"
     raise InputError(path, number, f"no header with the columns of a variant ({wanted})", "Name them: --locus CHROM,POS,REF,ALT")

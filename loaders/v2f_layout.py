@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loaders.errors import InputError
-from loaders.scores import MOST_COLUMNS, MOST_COMMENTS
+from loaders.scores import MOST_COLUMNS, check_comments
 from loaders.source import check, text_blocks
 
 THRESHOLDS = {"cv2f": None, "abc": 0.027, "encode-re2g": 0.243, "sce2g": 0.177, "epiraction": None, "table": None}
@@ -159,13 +159,8 @@ def _header(path: Path, source: str) -> tuple[int, tuple[str, ...], str]:
                 continue
             if line[0] != "#" or (len(cells) > 1 and cells[0].lower() in _FIRST):
                 return number + 1, tuple(cells), "\n".join(comments)
-            if (size := size + len(line)) > MOST_COMMENTS:
-                raise InputError(
-                    path,
-                    number,
-                    f"comments of more than {MOST_COMMENTS:,} characters, and no header",
-                    "Check that it is the file you mean.",
-                )
+            size += len(line)
+            check_comments(path, number, size)
             comments.append(line.lstrip("# "))
     raise InputError(path, None, "no header", f"Files of {source} have the columns {_WRITTEN[source]}, with tabs between.")
 
